@@ -1,0 +1,24 @@
+"""What every algorithm has in common: it is a choice, without behaviour."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class AbstractAlgorithm:
+    """Base of the algorithms.
+
+    An algorithm is a frozen dataclass: it can be compared, hashed, pickled and printed, and it knows nothing of the
+    engines that carry it out.
+
+    Attributes:
+        order: classical order of convergence.
+        is_stiff: whether the method is meant for stiff problems.
+        is_adaptive: whether the method has an error estimate, so that the step size can be chosen for it.
+        mass_matrix: whether problems with a mass matrix can be solved.
+    """
+
+    order: ClassVar[int]
+    is_stiff: ClassVar[bool] = False
+    is_adaptive: ClassVar[bool] = True
+    mass_matrix: ClassVar[bool] = False

@@ -1,0 +1,75 @@
+"""Algorithms that watch for stiffness and change method by themselves."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from ._base import AbstractAlgorithm
+from ._explicit import Tsit5, Vern7
+from ._implicit import Rodas5P
+
+
+@dataclass(frozen=True, slots=True)
+class AutoAlgSwitch(AbstractAlgorithm):
+    """Two methods, of which the one that suits the stiffness met so far is used.
+
+    The explicit method's stages give an estimate of the largest eigenvalue; after `maxstiffstep` consecutive steps at
+    the edge of its stability region the stiff method takes over, and after `maxnonstiffstep` consecutive steps in which
+    the explicit one would be stable it takes back.
+
+    Arguments:
+        nonstiffalg: an explicit method with a stability size: `Tsit5()`, `DP5()` or `Vern7()`.
+        stiffalg: a stiff method.
+        maxstiffstep, maxnonstiffstep: consecutive verdicts before a switch.
+        nonstifftol, stifftol: share of the stability region that counts as its edge.
+        dtfac: the step is multiplied by this at the switch to the stiff method and divided at the switch back.
+
+    Engines: embedded. References: Shampine 1977; Hairer, Wanner, *Solving ODEs II*, IV.2; OrdinaryDiffEq.jl's
+    `AutoSwitch`.
+    """
+
+    order: ClassVar[int] = 5
+    is_stiff: ClassVar[bool] = True
+
+    nonstiffalg: AbstractAlgorithm = field(default_factory=Tsit5)
+    stiffalg: AbstractAlgorithm = field(default_factory=Rodas5P)
+    maxstiffstep: int = 10
+    maxnonstiffstep: int = 3
+    nonstifftol: float = 0.9
+    stifftol: float = 0.9
+    dtfac: float = 2.0
+
+
+def AutoTsit5(stiffalg: AbstractAlgorithm) -> AutoAlgSwitch:  # noqa: N802 - Julia's name
+    """`Tsit5()` that switches to `stiffalg` where the problem is stiff.
+
+    >>> from pydiffeqflux import AutoTsit5, Rosenbrock23
+    >>> AutoTsit5(Rosenbrock23()).stiffalg
+    Rosenbrock23()
+    """
+    return AutoAlgSwitch(Tsit5(), stiffalg)
+
+
+def AutoVern7(stiffalg: AbstractAlgorithm) -> AutoAlgSwitch:  # noqa: N802 - Julia's name
+    """`Vern7()` that switches to `stiffalg` where the problem is stiff."""
+    return AutoAlgSwitch(Vern7(), stiffalg)
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultODEAlgorithm(AbstractAlgorithm):
+    """What `alg=None` means: an [`AutoAlgSwitch`][] chosen by the tolerance and the size of the problem.
+
+    | | method |
+    |---|---|
+    | not stiff, reltol ≥ 1e-6 | `Tsit5()` |
+    | not stiff, reltol < 1e-6 | `Vern7()` |
+    | stiff, reltol > 1e-2 | `Rosenbrock23()` |
+    | stiff, at most 50 states | `Rodas5P()` |
+    | stiff, more than 50 states | `KenCarp4()` |
+
+    The thresholds are those of OrdinaryDiffEqDefault.jl, which takes `FBDF()` above 50 states. A problem with a mass
+    matrix is solved by the stiff method alone.
+    """
+
+    order: ClassVar[int] = 5
+    is_stiff: ClassVar[bool] = True
+    mass_matrix: ClassVar[bool] = True

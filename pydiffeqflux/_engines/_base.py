@@ -1,0 +1,114 @@
+"""The contract between the package and an engine: everything above this module knows no engine."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from .._algorithms import AbstractAlgorithm
+from .._options import SolveOptions
+from .._problems import ODEProblem
+from .._retcode import ReturnCode
+from .._rhs import RightHandSide
+from .._sensealgs import AbstractSensealg
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a solve cost.
+
+    Attributes:
+        nf: evaluations of `f`, those made for Jacobians and for finding parameters included.
+        naccept, nreject: accepted and rejected steps.
+        njac: Jacobians.
+        nsolve: linear solves.
+        nw: LU factorisations of the iteration matrix W.
+        nf_adjoint: evaluations of `f` made by backward passes so far.
+    """
+
+    nf: int = 0
+    naccept: int = 0
+    nreject: int = 0
+    njac: int = 0
+    nsolve: int = 0
+    nw: int = 0
+    nf_adjoint: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class SolveSpec:
+    """One solve, as an engine receives it: everything checked, every default chosen.
+
+    Attributes:
+        rhs: the right-hand side; it holds the initial state.
+        tspan: start and end time.
+        alg: the algorithm.
+        sensealg: the sensitivity algorithm that `adjoint` will be asked for; `None` when no gradient can follow.
+        options: the options.
+    """
+
+    rhs: RightHandSide
+    tspan: tuple[float, float]
+    alg: AbstractAlgorithm
+    sensealg: AbstractSensealg | None
+    options: SolveOptions
+
+
+@dataclass(eq=False)
+class RawSolution:
+    """What an engine returns.
+
+    Attributes:
+        spec: the solve this is the result of.
+        t: saved times.
+        u: saved states `(T, *shape)`, detached.
+        retcode: how the solve ended.
+        stats: what it cost.
+        record: whatever the engine needs to evaluate the solution or to run its adjoint.
+    """
+
+    spec: SolveSpec
+    t: list[float]
+    u: Tensor
+    retcode: ReturnCode
+    stats: Stats
+    record: Any = field(repr=False, default=None)
+
+
+class AbstractEngine(ABC):
+    """Carries out solves and their adjoints."""
+
+    name: str
+
+    @abstractmethod
+    def default_algorithm(self, prob: ODEProblem, options: SolveOptions) -> AbstractAlgorithm:
+        """The algorithm that stands for `alg=None`."""
+
+    @abstractmethod
+    def default_sensealg(self, rhs: RightHandSide) -> AbstractSensealg:
+        """The sensitivity algorithm that stands for `sensealg=None`."""
+
+    @abstractmethod
+    def check(self, prob: ODEProblem, alg: AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
+        """Refuse what the engine cannot do.
+
+        Raises:
+            UnsupportedError: names what is missing and what to use in its place.
+        """
+
+    @abstractmethod
+    def solve(self, spec: SolveSpec) -> RawSolution:
+        """Integrate."""
+
+    @abstractmethod
+    def evaluate(self, raw: RawSolution, times: Sequence[float], derivative: int) -> Tensor:
+        """The dense output or a time derivative of it at `times`, shape `(len(times), *shape)`, detached."""
+
+    @abstractmethod
+    def adjoint(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Gradients of `Σᵢ cotangentsᵢ · u(timesᵢ)` with respect to u0 and to every parameter of the right-hand side.
+
+        `times` run in the direction of integration; `cotangents` has shape `(len(times), *shape)`.
+        """

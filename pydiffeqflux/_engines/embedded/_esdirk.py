@@ -1,0 +1,142 @@
+"""ESDIRK steps: implicit stages solved by a simplified Newton iteration."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._esdirk_tableaus import EsdirkTableau
+from ._norm import ErrorNorm
+from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
+
+MAX_ITERATIONS = 10
+CONVERGENCE = 1e-2
+"""The last Newton correction may contribute this share of the tolerance."""
+STALE_RATIO = 0.2
+"""Relative change of the step size up to which the factors of W are kept."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Newton:
+    """What survives a step: the derivative at its end, the Jacobian, the factors of W and their step size."""
+
+    k1: Tensor | None
+    jacobian: LinearSystem
+    solve: Callable[[Tensor], Tensor]
+    gdt: float
+    fresh: bool
+
+
+class Esdirk(Method):
+    """The ESDIRK method of a tableau."""
+
+    adaptive = True
+    stages_are_derivatives = True
+
+    def __init__(self, tableau: EsdirkTableau, norm: ErrorNorm) -> None:
+        self.order = tableau.order
+        self.error_order = tableau.error_order
+        self._gamma = tableau.gamma
+        self._stages = tuple((c, nonzero(a)) for c, a in zip(tableau.c, tableau.a, strict=True))[1:]
+        self._btilde = nonzero(tableau.btilde)
+        self._dense = tableau.dense
+        self._norm = norm
+        self._smoother: Callable[[Tensor], Tensor] | None = None
+        self._jacobian: LinearSystem | None = None
+
+    def step(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: _Newton | None) -> Step:
+        with torch.no_grad():
+            newton = self._refresh(rhs, u, t, dt, carry)
+            ks = None if newton is None else self._solve_stages(rhs, u, t, dt, newton)
+            if ks is None and newton is not None and not newton.fresh:
+                newton = self._refresh(rhs, u, t, dt, None)
+                ks = None if newton is None else self._solve_stages(rhs, u, t, dt, newton)
+        if newton is None or ks is None:
+            return Step(self, t, dt, u, u, [], failed=True)
+        self._smoother, self._jacobian = newton.solve, newton.jacobian
+        if torch.is_grad_enabled():
+            return self.replay(rhs, u, t, dt, ks)
+        u1 = combine(u, [*ks], (*self._stages[-1][1], (len(ks) - 1, self._gamma)), dt)
+        carry = _Newton(ks[-1], newton.jacobian, newton.solve, newton.gdt, fresh=False)
+        return Step(self, t, dt, u, u1, ks, carry=carry, retry=newton)
+
+    def _refresh(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: _Newton | None) -> _Newton | None:
+        gdt = self._gamma * dt
+        if carry is None:
+            k1, jacobian, _ = rhs.linearise(u, t)
+            fresh = True
+        elif abs(gdt / carry.gdt - 1.0) <= STALE_RATIO:
+            return carry
+        else:
+            k1, jacobian, fresh = carry.k1, carry.jacobian, carry.fresh
+        solve = jacobian.factor(1.0 / gdt)
+        self.nw += 1
+        return None if solve is None else _Newton(k1, jacobian, solve, gdt, fresh)
+
+    def _solve_stages(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, newton: _Newton) -> list[Tensor] | None:
+        ks = [rhs(u, t) if newton.k1 is None else newton.k1]
+        gdt = self._gamma * dt
+        weights = self._norm.weights(u, u)
+        for c, a in self._stages:
+            base = combine(u, ks, a, dt)
+            k = ks[-1]
+            previous = None
+            for _ in range(MAX_ITERATIONS):
+                # Newton on R(k) = f(base + γ dt k) - k, with W = 1/(γ dt) - J from newton.gdt.
+                residual = rhs(base.add(k, alpha=gdt), t + c * dt) - k
+                correction = newton.solve(residual).mul_(2.0 / (newton.gdt * (1.0 + gdt / newton.gdt)))
+                k = k + correction
+                self.nsolve += 1
+                size = float(torch.linalg.vector_norm(correction / weights)) * abs(gdt) / correction.numel() ** 0.5
+                if not size < float("inf"):
+                    return None
+                if size == 0.0:
+                    break
+                if previous is not None:
+                    rate = size / previous
+                    if rate >= 0.95:
+                        return None
+                    if size * rate / (1.0 - rate) <= CONVERGENCE:
+                        break
+                elif size <= 1e-3 * CONVERGENCE:
+                    break
+                previous = size
+            else:
+                return None
+            ks.append(k)
+        return ks
+
+    def start(self, k1: Tensor) -> None:
+        return None
+
+    def replay(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, ks: Sequence[Tensor]) -> Step:
+        """Differentiate the converged stages by the implicit function theorem.
+
+        One Newton step from the solution leaves it where it is and has the derivative of the exact solution, if the
+        Jacobian in it is the exact one. That Jacobian is taken as a constant.
+        """
+        gdt = self._gamma * dt
+        stages = [rhs(u, t)]
+        for (c, a), converged in zip(self._stages, ks[1:], strict=True):
+            k = converged.detach()
+            x = combine(u, stages, a, dt) + gdt * k
+            with torch.no_grad():
+                _, jacobian, _ = rhs.linearise(x.detach(), t + c * dt)
+            solve = jacobian.factor(1.0 / gdt)
+            if solve is None:
+                return Step(self, t, dt, u, u, [], failed=True)
+            stages.append(k + solve(rhs(x, t + c * dt) - k) / gdt)
+        u1 = combine(u, stages, (*self._stages[-1][1], (len(stages) - 1, self._gamma)), dt)
+        return Step(self, t, dt, u, u1, stages)
+
+    def error(self, step: Step) -> Tensor:
+        """The embedded estimate, filtered by W⁻¹/(γ dt) so that stiff components do not dominate it."""
+        raw = weighted_sum(step.ks, self._btilde).mul_(step.dt)
+        return raw if self._smoother is None else self._smoother(raw).div_(self._gamma * step.dt)
+
+    def eigenvalue(self, step: Step) -> float:
+        return self._jacobian.norm() if self._jacobian is not None else 0.0
+
+

@@ -1,0 +1,65 @@
+"""Coefficients of the ESDIRK methods. Data only; the formulas are in `_esdirk.py`.
+
+Source: Kennedy and Carpenter 2003, the implicit part of ARK4(3)6L[2]SA with its dense output.
+"""
+
+from dataclasses import dataclass
+
+from ._tableaus import Row
+
+
+@dataclass(frozen=True, slots=True)
+class EsdirkTableau:
+    """An explicit-first-stage singly diagonally implicit Runge-Kutta method, stiffly accurate.
+
+    Attributes:
+        order, error_order: orders of the method and of the embedded one.
+        gamma: the diagonal.
+        c: abscissae.
+        a: stage weights below the diagonal; the last row is `b` without its last entry.
+        btilde: weights of the error estimate.
+        dense: for every stage the coefficients of θ¹, θ², … of its weight bᵢ(θ).
+    """
+
+    order: int
+    error_order: int
+    gamma: float
+    c: Row
+    a: tuple[Row, ...]
+    btilde: Row
+    dense: tuple[Row, ...]
+
+
+_B = (82889 / 524892, 0.0, 15625 / 83664, 69875 / 102672, -2260 / 8211, 0.25)
+_B_EMBEDDED = (
+    4586570599 / 29645900160,
+    0.0,
+    178811875 / 945068544,
+    814220225 / 1159782912,
+    -3700637 / 11593932,
+    61727 / 225920,
+)
+
+KENCARP4 = EsdirkTableau(
+    order=4,
+    error_order=3,
+    gamma=0.25,
+    c=(0.0, 0.5, 83 / 250, 31 / 50, 17 / 20, 1.0),
+    a=(
+        (),
+        (0.25,),
+        (8611 / 62500, -1743 / 31250),
+        (5012029 / 34652500, -654441 / 2922500, 174375 / 388108),
+        (15267082809 / 155376265600, -71443401 / 120774400, 730878875 / 902184768, 2285395 / 8070912),
+        _B[:-1],
+    ),
+    btilde=tuple(b - e for b, e in zip(_B, _B_EMBEDDED, strict=True)),
+    dense=(
+        (6943876665148 / 7220017795957, -54480133 / 30881146, 6818779379841 / 7100303317025),
+        (0.0, 0.0, 0.0),
+        (7640104374378 / 9702883013639, -11436875 / 14766696, 2173542590792 / 12501825683035),
+        (-20649996744609 / 7521556579894, 174696575 / 18121608, -31592104683404 / 5083833661969),
+        (8854892464581 / 2390941311638, -12120380 / 966161, 61146701046299 / 7138195549469),
+        (-11397109935349 / 6675773540249, 3843 / 706, -17219254887155 / 4939391667607),
+    ),
+)

@@ -1,0 +1,61 @@
+"""Explicit Runge-Kutta steps."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._step import Method, Rhs, Step, Time, combine, nonzero, weighted_sum
+from ._tableaus import ButcherTableau
+
+
+class ExplicitRK(Method):
+    """The explicit Runge-Kutta method of a tableau."""
+
+    stages_are_derivatives = True
+
+    def __init__(self, tableau: ButcherTableau) -> None:
+        self.order = tableau.order
+        self.error_order = tableau.error_order
+        self.adaptive = tableau.btilde is not None
+        self.stability_size = tableau.stability_size
+        self._fsal = tableau.fsal
+        self._stages = tuple((c, nonzero(a)) for c, a in zip(tableau.c, tableau.a, strict=True))[1:]
+        self._extra = tuple((c, nonzero(a)) for c, a in zip(tableau.extra_c, tableau.extra_a, strict=True))
+        self._n_stages = len(tableau.c)
+        self._b = nonzero(tableau.b)
+        self._btilde = nonzero(tableau.btilde or ())
+        self._dense = tableau.dense
+
+    def step(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: Tensor | None) -> Step:
+        ks = [rhs(u, t) if carry is None else carry]
+        x = u
+        for c, weights in self._stages:
+            x = combine(u, ks, weights, dt)
+            ks.append(rhs(x, t + c * dt))
+        u1 = x if self._fsal else combine(u, ks, self._b, dt)
+        return Step(self, t, dt, u, u1, ks, carry=ks[-1] if self._fsal else None, retry=ks[0])
+
+    def start(self, k1: Tensor) -> Tensor:
+        return k1
+
+    def error(self, step: Step) -> Tensor:
+        return weighted_sum(step.ks, self._btilde).mul_(step.dt)
+
+    def eigenvalue(self, step: Step) -> float:
+        """|f(x_s) - f(x_{s-1})| / |x_s - x_{s-1}| for the last two stages, both at the end of the step."""
+        last, before = (combine(step.u0, step.ks, weights, step.dt) for _, weights in self._stages[: -3 : -1])
+        k_last, k_before = step.ks[self._n_stages - 1], step.ks[self._n_stages - 2]
+        distance = float(torch.linalg.vector_norm(last - before))
+        return float(torch.linalg.vector_norm(k_last - k_before)) / distance if distance > 0.0 else 0.0
+
+    def dense_stages(self, rhs: Rhs, step: Step) -> list[Tensor]:
+        if len(step.ks) == self._n_stages:
+            ks = list(step.ks)
+            for c, weights in self._extra:
+                x = combine(step.u0, ks, weights, step.dt)
+                ks.append(rhs(x, step.t + c * step.dt))
+            step.ks = ks
+        return step.ks
+
+

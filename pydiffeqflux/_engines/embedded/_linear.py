@@ -1,0 +1,47 @@
+"""Dense Jacobians and the solution of the linear systems of implicit methods."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ._step import Time
+
+INVERSE_LIMIT = 16
+"""Up to this many states the inverse of W is formed: eight products with it cost less than eight pairs of triangular
+solves, whose fixed cost dominates at this size."""
+
+
+class DenseJacobian:
+    """A Jacobian held as a matrix of shape (N, N), with the mass matrix of the problem."""
+
+    def __init__(self, matrix: Tensor, mass: Tensor | None, shape: torch.Size) -> None:
+        self._matrix = matrix
+        self._mass = mass
+        self._shape = shape
+
+    def norm(self) -> float:
+        return float(torch.linalg.matrix_norm(self._matrix, torch.inf))
+
+    def factor(self, scale: Time) -> Callable[[Tensor], Tensor] | None:
+        n = self._matrix.shape[-1]
+        shape = self._shape
+        if self._mass is not None:
+            w = self._mass * scale - self._matrix
+        elif isinstance(scale, Tensor) or self._matrix.requires_grad:
+            eye = torch.eye(n, dtype=self._matrix.dtype, device=self._matrix.device)
+            w = eye * scale - self._matrix
+        else:
+            w = -self._matrix
+            w.diagonal().add_(scale)
+        if n <= INVERSE_LIMIT or isinstance(scale, Tensor):
+            inverse, info = torch.linalg.inv_ex(w)
+            if not isinstance(scale, Tensor) and int(info):
+                return None
+            if len(shape) == 1:
+                return lambda b: inverse @ b
+            return lambda b: (inverse @ b.reshape(n)).reshape(shape)
+        lu, pivots, info = torch.linalg.lu_factor_ex(w)
+        if int(info):
+            return None
+        return lambda b: torch.linalg.lu_solve(lu, pivots, b.reshape(n, 1)).reshape(shape)

@@ -1,0 +1,32 @@
+"""Problems with a mass matrix."""
+
+import torch
+
+from ..._errors import InvalidProblemError
+from ..._options import SolveOptions
+from ..._rhs import RightHandSide
+
+
+def check_consistent(rhs: RightHandSide, t0: float, options: SolveOptions) -> None:
+    """Refuse initial values that violate the algebraic equations of a singular mass matrix.
+
+    The algebraic equations are the rows of f in the left null space of M.
+
+    Raises:
+        InvalidProblemError: their residual exceeds the tolerances.
+    """
+    matrix = rhs.mass_matrix
+    assert matrix is not None
+    left, singular, _ = torch.linalg.svd(matrix)
+    null = singular <= singular.max() * len(singular) * torch.finfo(matrix.dtype).eps
+    if not bool(null.any()):
+        return
+    k = rhs(rhs.u0, t0).reshape(-1)
+    residual = float((left[:, null].T @ k).abs().max())
+    reltol, abstol = (float(torch.as_tensor(tol).max()) for tol in (options.reltol, options.abstol))
+    allowed = abstol + reltol * float(rhs.u0.abs().max())
+    if not residual <= allowed:
+        raise InvalidProblemError(
+            f"u0 is inconsistent: the algebraic equations of the singular mass matrix have residual {residual:.3g} at "
+            f"t0, more than the tolerance {allowed:.3g}. Choose u0 so that they hold."
+        )

@@ -1,0 +1,29 @@
+"""The error norm of the step size control."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class ErrorNorm:
+    """The root mean square of errors measured in tolerances: `err / (abstol + reltol max(|u0|, |u1|))`.
+
+    Source: OrdinaryDiffEq.jl's `ODE_DEFAULT_NORM` and `calculate_residuals`.
+    """
+
+    def __init__(self, abstol: float | Tensor, reltol: float | Tensor) -> None:
+        self.abstol = abstol
+        self.reltol = reltol
+
+    def weights(self, u0: Tensor, u1: Tensor) -> Tensor:
+        """The error that one tolerance allows in every component."""
+        scale = torch.maximum(u0.abs(), u1.abs()).mul_(self.reltol).add_(self.abstol)
+        if isinstance(self.abstol, Tensor) or self.abstol <= 0.0:
+            scale.clamp_min_(torch.finfo(scale.dtype).tiny)
+        return scale
+
+    def __call__(self, error: Tensor, u0: Tensor, u1: Tensor) -> float:
+        """The norm; 1 is the largest acceptable error."""
+        scaled = error / self.weights(u0, u1)
+        return float(torch.linalg.vector_norm(scaled)) / math.sqrt(scaled.numel())

@@ -1,0 +1,65 @@
+"""The problem's right-hand side in the form that methods step with."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..._rhs import RightHandSide
+from ._linear import DenseJacobian
+from ._step import Time
+
+
+class ProblemRhs:
+    """`f(u, p, t)` for a solve: checked, counted, with Jacobians from autograd.
+
+    Arguments:
+        rhs: the right-hand side.
+        taped: whether states carry a graph that Jacobians must be part of.
+    """
+
+    def __init__(self, rhs: RightHandSide, *, taped: bool = False) -> None:
+        self.shape, self.dtype, self.device = rhs.shape, rhs.dtype, rhs.device
+        self.mass = mass_product(rhs)
+        self._rhs = rhs
+        self._taped = taped
+
+    def __call__(self, u: Tensor, t: Time) -> Tensor:
+        return self._rhs(u, t)
+
+    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, DenseJacobian, Tensor]:
+        assert isinstance(t, float)
+        k, matrix, dfdt = self._rhs.jacobian(u, t, create_graph=self._taped and torch.is_grad_enabled())
+        return k, DenseJacobian(matrix, self._rhs.mass_matrix, self.shape), dfdt.reshape(self.shape)
+
+
+class MappedRhs:
+    """`f` for steps that `torch.vmap` maps over: no checks, times are tensors, Jacobians come from `torch.func`."""
+
+    def __init__(self, rhs: RightHandSide, call: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.shape, self.dtype, self.device = rhs.shape, rhs.dtype, rhs.device
+        self.mass = mass_product(rhs)
+        self._mass_matrix = rhs.mass_matrix
+        self._call = call
+        self._n = rhs.numel
+
+    def __call__(self, u: Tensor, t: Time) -> Tensor:
+        assert isinstance(t, Tensor)
+        return self._call(u, t)
+
+    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, DenseJacobian, Tensor]:
+        def twice(u: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+            k = self(u, t)
+            return k, k
+
+        (matrix, dfdt), k = torch.func.jacrev(twice, argnums=(0, 1), has_aux=True)(u, t)
+        jacobian = DenseJacobian(matrix.reshape(self._n, self._n), self._mass_matrix, self.shape)
+        return k, jacobian, dfdt.reshape(self.shape)
+
+
+def mass_product(rhs: RightHandSide) -> Callable[[Tensor], Tensor] | None:
+    """The product with the mass matrix, for states of any shape."""
+    matrix = rhs.mass_matrix
+    if matrix is None:
+        return None
+    return lambda v: (matrix @ v.reshape(-1)).reshape(v.shape)

@@ -1,0 +1,60 @@
+"""Rosenbrock steps: linearly implicit, one Jacobian and one factorisation a step."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ._rosenbrock_tableaus import RosenbrockTableau
+from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
+
+Linearisation = tuple[Tensor, LinearSystem, Tensor]
+
+
+class Rosenbrock(Method):
+    """The Rosenbrock method of a tableau. A rejected step is tried again with the same Jacobian."""
+
+    adaptive = True
+    stages_are_derivatives = False
+
+    def __init__(self, tableau: RosenbrockTableau) -> None:
+        self.order = tableau.order
+        self.error_order = tableau.error_order
+        self._gamma = tableau.gamma
+        self._stages = tuple(
+            (c, nonzero(a), nonzero(row), d)
+            for c, a, row, d in zip(tableau.c, tableau.a, tableau.C, tableau.d, strict=True)
+        )
+        self._b = nonzero(tableau.b)
+        self._btilde = nonzero(tableau.btilde)
+        self._dense = tableau.dense
+
+    def step(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: Linearisation | None) -> Step:
+        f0, jacobian, dfdt = linearisation = rhs.linearise(u, t) if carry is None else carry
+        solve = jacobian.factor(1.0 / (self._gamma * dt))
+        self.nw += 1
+        if solve is None:
+            return Step(self, t, dt, u, u, [], retry=linearisation, failed=True)
+        ks: list[Tensor] = []
+        for i, (c, a, row, d) in enumerate(self._stages):
+            residual = f0 if i == 0 else rhs(combine(u, ks, a, 1.0), t + c * dt)
+            if row:
+                if rhs.mass is None:
+                    residual = combine(residual, ks, row, 1.0 / dt)
+                else:
+                    residual = residual + rhs.mass(weighted_sum(ks, row)) / dt
+            if d != 0.0:
+                residual = residual + dfdt * (d * dt)
+            ks.append(solve(residual))
+        self.nsolve += len(ks)
+        return Step(self, t, dt, u, combine(u, ks, self._b, 1.0), ks, retry=linearisation)
+
+    def start(self, k1: Tensor) -> None:
+        return None
+
+    def error(self, step: Step) -> Tensor:
+        return weighted_sum(step.ks, self._btilde)
+
+    def eigenvalue(self, step: Step) -> float:
+        return step.retry[1].norm()
+
+

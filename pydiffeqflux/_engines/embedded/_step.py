@@ -1,0 +1,181 @@
+"""One step of a one-step method, and what a method must offer to the integrator and the adjoints."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+Weights = tuple[tuple[int, float], ...]
+"""The entries of a tableau row that are not zero, with their indices."""
+
+Time = float | Tensor
+"""Times are Python floats in a solve, and 0-d tensors where steps are mapped over by `torch.vmap`."""
+
+
+class LinearSystem(Protocol):
+    """The Jacobian of a right-hand side, ready to be put into W = scale M - J."""
+
+    def factor(self, scale: Time) -> Callable[[Tensor], Tensor] | None:
+        """A function that solves W x = b for states b, or `None` where W is singular."""
+        ...
+
+    def norm(self) -> float:
+        """The largest absolute row sum of J."""
+        ...
+
+
+class Rhs(Protocol):
+    """What a method needs of a right-hand side."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+    device: torch.device
+    mass: Callable[[Tensor], Tensor] | None
+
+    def __call__(self, u: Tensor, t: Time) -> Tensor: ...
+
+    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, LinearSystem, Tensor]:
+        """`f`, its Jacobian and `∂f/∂t`, all at `(u, t)`."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """A step from `(t, u0)` to `(t + dt, u1)`.
+
+    Attributes:
+        method: the method that made it.
+        ks: its stages; lazily extended by those that only the dense output needs.
+        carry: what the method hands to the next step if this one is accepted.
+        retry: what it hands to the next attempt if this one is rejected.
+        end: the exact time at its end, `t + dt` up to rounding.
+        failed: whether a nonlinear or linear solve failed, so that `u1` means nothing.
+    """
+
+    method: "Method"
+    t: Time
+    dt: Time
+    u0: Tensor
+    u1: Tensor
+    ks: list[Tensor]
+    carry: Any = None
+    retry: Any = None
+    end: float = math.nan
+    failed: bool = False
+    _coefficients: Tensor | None = field(default=None, repr=False)
+
+    def coefficients(self, rhs: Rhs) -> Tensor:
+        """The tensors c₁, c₂, … of u(θ) = u0 + Σ cₘ θᵐ, stacked: shape `(degree, *shape)`."""
+        if self._coefficients is None:
+            stages = torch.stack(self.method.dense_stages(rhs, self))
+            table = self.method.dense_table(stages)
+            result = torch.tensordot(table, stages, 1)
+            self._coefficients = result * self.dt if self.method.stages_are_derivatives else result
+        return self._coefficients
+
+    def evaluate(self, rhs: Rhs, theta: float, derivative: int = 0) -> Tensor:
+        """The dense output, or a time derivative of it, at `t + theta * dt`."""
+        if derivative == 0 and theta in (0.0, 1.0):
+            return self.u1 if theta else self.u0
+        coefficients = self.coefficients(rhs)
+        value = coefficients.new_zeros(self.u0.shape)
+        for m in range(len(coefficients), max(derivative, 1) - 1, -1):  # Horner's scheme
+            factor = math.perm(m, derivative)
+            term = coefficients[m - 1] if factor == 1 else coefficients[m - 1] * factor
+            value = torch.add(term, value, alpha=theta)
+        if derivative == 0:
+            return torch.add(self.u0, value, alpha=theta)
+        return value / self.dt**derivative
+
+
+class Method(ABC):
+    """A one-step method. One instance serves one solve.
+
+    Attributes:
+        order: order of convergence, for the step size controller.
+        error_order: order of the embedded method.
+        adaptive: whether there is an error estimate.
+        stages_are_derivatives: whether the stages must be multiplied by the step size to become increments.
+        nsolve, nw: linear solves and factorisations so far.
+    """
+
+    order: int
+    error_order: int
+    adaptive: bool
+    stages_are_derivatives: bool
+    nsolve: int = 0
+    nw: int = 0
+    _dense: tuple[tuple[float, ...], ...]
+    _table: Tensor | None = None
+
+    @abstractmethod
+    def step(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: Any) -> Step:
+        """Make one step. `carry` is what the previous step handed on, `None` at a fresh start."""
+
+    @abstractmethod
+    def start(self, k1: Tensor) -> Any:
+        """What to hand to a first step whose `f(u, p, t)` is already known."""
+
+    @abstractmethod
+    def error(self, step: Step) -> Tensor:
+        """The estimated local error of a step, a tensor like the state."""
+
+    @abstractmethod
+    def eigenvalue(self, step: Step) -> float:
+        """An estimate of the largest eigenvalue of the Jacobian met in a step."""
+
+    def replay(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, ks: Sequence[Tensor]) -> Step:
+        """Repeat a step whose stages were `ks`, differentiably. The stages are a hint for iterative methods."""
+        return self.step(rhs, u, t, dt, None)
+
+    def after(self, step: Step) -> float:
+        """Take note that a step was accepted; the next step size is to be multiplied by the result."""
+        return 1.0
+
+    def dense_stages(self, rhs: Rhs, step: Step) -> list[Tensor]:
+        """All stages that the dense output needs."""
+        return step.ks
+
+    def dense_table(self, like: Tensor) -> Tensor:
+        """The dense output's coefficients, shape `(degree, stages)`."""
+        if self._table is None:
+            self._table = torch.tensor(self._dense, dtype=like.dtype, device=like.device).T.contiguous()
+        return self._table
+
+    def dense_weights(self, theta: float) -> list[float]:
+        """The weight of every stage in the dense output at `theta`."""
+        return [sum(c * theta ** (m + 1) for m, c in enumerate(row)) for row in self._dense]
+
+
+def nonzero(row: Sequence[float]) -> Weights:
+    """The entries of a tableau row that are not zero, with their indices."""
+    return tuple((i, a) for i, a in enumerate(row) if a != 0.0)
+
+
+def combine(u: Tensor, ks: Sequence[Tensor], weights: Weights, scale: Time) -> Tensor:
+    """`u + scale Σ weight k`, a new tensor unless there is nothing to add.
+
+    One fused multiply-add a term: cheaper than stacking the stages for the few small terms there are.
+    """
+    if isinstance(scale, Tensor):
+        if not weights:
+            return u
+        total = weighted_sum(ks, weights)
+        return u + scale * total
+    result = u
+    for i, a in weights:
+        result = u.add(ks[i], alpha=scale * a) if result is u else result.add_(ks[i], alpha=scale * a)
+    return result
+
+
+def weighted_sum(ks: Sequence[Tensor], weights: Weights) -> Tensor:
+    """`Σ weight k`, a new tensor. There must be at least one weight."""
+    (i, a), *rest = weights
+    result = ks[i] * a
+    for i, a in rest:
+        result = result.add_(ks[i], alpha=a)
+    return result

@@ -1,0 +1,127 @@
+"""A forward solution that can be asked for its state at any time."""
+
+import math
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ._step import Rhs, Step
+
+SEGMENT = 64
+"""Steps that a checkpointed trajectory keeps densely at a time."""
+
+
+class Forward(Protocol):
+    """What the continuous adjoints need of a forward solution."""
+
+    def state(self, t: float) -> Tensor:
+        """The state at `t`."""
+        ...
+
+
+class Trajectory:
+    """All steps of a solve, in order."""
+
+    def __init__(self, rhs: Rhs, t0: float, t1: float) -> None:
+        self.steps: list[Step] = []
+        self._rhs = rhs
+        self._direction = math.copysign(1.0, t1 - t0)
+        self._ends: list[float] = []  # times the direction, so that they increase
+
+    def append(self, step: Step) -> None:
+        """Add the next step."""
+        self.steps.append(step)
+        self._ends.append(self._direction * step.end)
+
+    def locate(self, t: float) -> tuple[int, float]:
+        """The index of the step that `t` lies in and its relative position θ there."""
+        i = min(bisect_left(self._ends, self._direction * t), len(self.steps) - 1)
+        step = self.steps[i]
+        if self._direction * t == self._ends[i]:
+            return i, 1.0
+        return i, (t - float(step.t)) / float(step.dt)
+
+    def evaluate(self, t: float, derivative: int = 0) -> Tensor:
+        """The dense output or a time derivative of it."""
+        i, theta = self.locate(t)
+        return self.steps[i].evaluate(self._rhs, theta, derivative)
+
+    def state(self, t: float) -> Tensor:
+        """The state at `t`."""
+        return self.evaluate(t)
+
+
+class CheckpointedTrajectory:
+    """A forward solution that is recomputed in pieces while it is read backwards.
+
+    Only the step times and O(log S) states are kept. The pieces are found by bisection: on the way to a late piece the
+    states half-way are stored, and serve the earlier pieces afterwards (the scheme of Griewank's *treeverse* with two
+    branches).
+
+    Attributes:
+        times: the ends of the steps; eight bytes a step.
+    """
+
+    def __init__(self, rhs: Rhs, u0: Tensor, t0: float, t1: float) -> None:
+        self.times = array("d", [t0])
+        self._rhs = rhs
+        self._direction = math.copysign(1.0, t1 - t0)
+        self._checkpoints: list[tuple[int, Tensor]] = [(0, u0)]
+        self._segments: dict[int, Trajectory] = {}
+        self._redo: Callable[[Tensor, float, float], Step] | None = None
+
+    def append(self, step: Step) -> None:
+        """Note the time of the next step."""
+        self.times.append(step.end)
+
+    def replay_with(self, redo: Callable[[Tensor, float, float], Step]) -> None:
+        """Give the function that makes the step from `(u, t)` with size `dt` again."""
+        self._redo = redo
+
+    def state(self, t: float) -> Tensor:
+        """The state at `t`. Times that fall are answered without recomputing more than once per level."""
+        index = self._step_index(t) // SEGMENT
+        segment = self._segments.get(index)
+        if segment is None:
+            segment = self._load(index)
+        return segment.state(t)
+
+    def _step_index(self, t: float) -> int:
+        low, high = 0, len(self.times) - 1  # the step that ends at times[i + 1]
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._direction * (t - self.times[middle]) > 0.0:
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def _load(self, index: int) -> Trajectory:
+        if len(self._segments) > 1:  # the two latest: stages of one adjoint step may straddle two pieces
+            del self._segments[max(self._segments)]
+        first = index * SEGMENT
+        while self._checkpoints[-1][0] > first:
+            self._checkpoints.pop()
+        at, u = self._checkpoints[-1]
+        assert self._redo is not None
+        with torch.no_grad():
+            while at < first:
+                # Store a state half-way to the wanted piece, on a boundary between pieces, and go on from there.
+                halfway = (at + max(SEGMENT, (first - at) // 2)) // SEGMENT * SEGMENT
+                for i in range(at, min(halfway, first)):
+                    u = self._redo(u, self.times[i], self.times[i + 1] - self.times[i]).u1
+                at = min(halfway, first)
+                if self._checkpoints[-1][0] < at:
+                    self._checkpoints.append((at, u))
+            segment = Trajectory(self._rhs, self.times[0], self.times[-1])
+            for i in range(first, min(first + SEGMENT, len(self.times) - 1)):
+                step = self._redo(u, self.times[i], self.times[i + 1] - self.times[i])
+                step.end = self.times[i + 1]
+                segment.append(step)
+                u = step.u1
+        self._segments[index] = segment
+        return segment

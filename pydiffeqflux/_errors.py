@@ -1,0 +1,52 @@
+"""Every exception and warning that pydiffeqflux raises on purpose."""
+
+
+class DiffEqError(Exception):
+    """Base class of the exceptions of this package."""
+
+
+class InvalidProblemError(DiffEqError, ValueError):
+    """A problem, its initial value, time span or parameters cannot be used as given."""
+
+
+class InvalidOptionError(DiffEqError, ValueError):
+    """An option of `solve` has a value that cannot be used."""
+
+
+class RightHandSideError(DiffEqError, RuntimeError):
+    """The right-hand side returned something that is not a time derivative of the state.
+
+    Exceptions raised *inside* a right-hand side are not wrapped: they reach the caller unchanged.
+    """
+
+
+class GradientError(DiffEqError, RuntimeError):
+    """A gradient was asked for that cannot be computed correctly."""
+
+
+class UnsupportedError(DiffEqError, NotImplementedError):
+    """The engine lacks an algorithm, an adjoint or a problem kind. The message names what is missing."""
+
+
+class EngineUnavailableError(DiffEqError, RuntimeError):
+    """The requested engine cannot run on this machine."""
+
+
+class SolverError(DiffEqError, RuntimeError):
+    """A solve did not succeed and its result was needed.
+
+    Attributes:
+        retcode: the [`ReturnCode`][pydiffeqflux.ReturnCode] of the solve.
+    """
+
+    def __init__(self, message: str, retcode: object) -> None:
+        super().__init__(message)
+        self.retcode = retcode
+
+
+class SolveWarning(UserWarning):
+    """A solve ended early; the message names the return code and a remedy."""
+
+
+class GradientWarning(UserWarning):
+    """A gradient is zero for a reason that is probably a mistake."""

@@ -1,0 +1,144 @@
+"""The options of `solve`, checked once and shared by all engines."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ._controllers import AbstractController
+from ._errors import InvalidOptionError
+
+
+@dataclass(frozen=True, eq=False)
+class SolveOptions:
+    """Options of a solve. Times are Python floats whatever the dtype of the state.
+
+    Attributes:
+        saveat: the times to save at, in the direction of integration; `None` saves every step.
+        save_start, save_end: whether the ends of the time span are among the saved times (for `saveat=None`).
+        save_everystep: with `saveat=None`, whether the end of every step is saved.
+        dense: whether the solution can be evaluated at any time.
+        abstol, reltol: tolerances, numbers or tensors that broadcast against the state.
+        dt: step size of a fixed-step solve, initial step size of an adaptive one; always positive.
+        adaptive: whether the step size follows the error estimate.
+        dtmin, dtmax: bounds of the step size.
+        maxiters: bound of the number of steps, rejected ones included.
+        tstops: times that a step must end at, in the direction of integration.
+        controller: step size controller, `None` for the algorithm's own.
+        progress: whether to show a progress bar.
+        verbose: whether a solve that fails warns.
+    """
+
+    saveat: tuple[float, ...] | None
+    save_start: bool
+    save_end: bool
+    save_everystep: bool
+    dense: bool
+    abstol: float | Tensor
+    reltol: float | Tensor
+    dt: float | None
+    adaptive: bool
+    dtmin: float
+    dtmax: float
+    maxiters: int
+    tstops: tuple[float, ...]
+    controller: AbstractController | None
+    progress: bool
+    verbose: bool
+
+
+def check_tolerance(name: str, value: Any, u0: Tensor) -> float | Tensor:
+    """A tolerance as a number, or as a tensor that broadcasts against the state."""
+    if isinstance(value, np.ndarray | Tensor) and value.ndim > 0:
+        tensor = value.detach() if isinstance(value, Tensor) else Tensor(value)
+        tensor = tensor.to(device=u0.device, dtype=u0.real.dtype if u0.is_complex() else u0.dtype)
+        try:
+            fits = tensor.expand(u0.shape).shape == u0.shape
+        except RuntimeError:
+            fits = False
+        if not fits or bool((tensor < 0).any()) or not bool(tensor.isfinite().all()):
+            raise InvalidOptionError(
+                f"{name} must be non-negative and broadcast against u0 of shape {tuple(u0.shape)}; "
+                f"it has shape {tuple(tensor.shape)}."
+            )
+        return tensor.unsqueeze(-1) if u0.is_complex() else tensor
+    number = _number(name, value)
+    if number < 0:
+        raise InvalidOptionError(f"{name} is {number}; tolerances must not be negative.")
+    return number
+
+
+def check_saveat(
+    saveat: float | Sequence[float] | NDArray[Any] | Tensor | None, tspan: tuple[float, float]
+) -> tuple[float, ...] | None:
+    """`saveat` as explicit times. A number means every so often from t0 on, with t1 always included, as in Julia."""
+    if saveat is None:
+        return None
+    t0, t1 = tspan
+    if isinstance(saveat, float | int) or (isinstance(saveat, np.ndarray | Tensor) and saveat.ndim == 0):
+        step = abs(_number("saveat", saveat))
+        if step == 0:
+            raise InvalidOptionError("saveat=0 saves nowhere; give an interval, a list of times, or None.")
+        count = math.floor(abs(t1 - t0) / step * (1 + 1e-12))
+        times = [t0 + math.copysign(step, t1 - t0) * i for i in range(count + 1)]
+        if abs(times[-1] - t1) <= 1e-9 * step:
+            times[-1] = t1
+        else:
+            times.append(t1)
+        return tuple(times)
+    return _times("saveat", saveat, tspan)
+
+
+def check_tstops(tstops: Sequence[float] | NDArray[Any] | Tensor | None, tspan: tuple[float, float]) -> tuple[float, ...]:
+    """`tstops` in the direction of integration."""
+    return () if tstops is None else _times("tstops", tstops, tspan)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """A number above zero; infinity is allowed."""
+    number = _number(name, value, infinite=True)
+    if number <= 0:
+        raise InvalidOptionError(f"{name} is {number}; it must be positive, also when integrating backwards.")
+    return number
+
+
+def _times(name: str, values: Any, tspan: tuple[float, float]) -> tuple[float, ...]:
+    if isinstance(values, Tensor):
+        if values.requires_grad:
+            raise InvalidOptionError(f"{name} requires a gradient, which is not supported; pass {name}.detach().")
+        values = values.tolist()
+    try:
+        times = [float(t) for t in values]
+    except (TypeError, ValueError):
+        raise InvalidOptionError(f"{name} must be a number, times, or None, not {values!r}.") from None
+    if not times:
+        raise InvalidOptionError(f"{name} is empty; leave it out (None) for every step.")
+    t0, t1 = tspan
+    # Times computed in float32, or as t0 + i * dt, may miss the ends by rounding.
+    slack = 1e-7 * max(abs(t0), abs(t1))
+    for t in times:
+        if not math.isfinite(t) or not min(t0, t1) - slack <= t <= max(t0, t1) + slack:
+            raise InvalidOptionError(f"{name} holds {t}, which is outside the time span {tspan}.")
+    direction = 1.0 if t1 > t0 else -1.0
+    for earlier, later in zip(times, times[1:], strict=False):
+        if direction * (later - earlier) <= 0:
+            order = "increase" if direction > 0 else "decrease"
+            raise InvalidOptionError(
+                f"{name} must strictly {order} along the time span {tspan}, but {earlier} is followed by {later}. "
+                "Sort it, and drop repeated times."
+            )
+    return tuple(min(max(t, min(t0, t1)), max(t0, t1)) for t in times)
+
+
+def _number(name: str, value: Any, *, infinite: bool = False) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise InvalidOptionError(f"{name} must be a number, not {value!r}.") from None
+    if math.isnan(number) or (math.isinf(number) and not infinite):
+        raise InvalidOptionError(f"{name} is {number}; it must be finite.")
+    return number

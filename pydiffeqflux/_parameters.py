@@ -1,0 +1,59 @@
+"""Parameters `p`: tensors nested in dicts, lists and tuples."""
+
+from collections.abc import Callable, Iterator
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._errors import InvalidProblemError
+
+
+def as_parameters(p: Any, *, dtype: torch.dtype, device: torch.device) -> Any:
+    """The same nesting with every number and array made a tensor; numbers take `dtype` and `device`.
+
+    Raises:
+        InvalidProblemError: a leaf is neither tensor, array nor number.
+    """
+
+    def convert(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return leaf
+        if isinstance(leaf, np.ndarray):
+            return torch.from_numpy(np.ascontiguousarray(leaf)).to(device)
+        if isinstance(leaf, Real):
+            return torch.tensor(float(leaf), dtype=dtype, device=device)
+        raise InvalidProblemError(
+            f"p may hold tensors, arrays and numbers in dicts, lists and tuples; found {type(leaf).__name__}. "
+            "Put other objects into the closure of f."
+        )
+
+    return map_leaves(p, convert)
+
+
+def map_leaves(tree: Any, fn: Callable[[Any], Any]) -> Any:
+    """Apply `fn` to every leaf, keeping the nesting. `None` is an empty tree."""
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        return {key: map_leaves(value, fn) for key, value in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(map_leaves(value, fn) for value in tree))
+    if isinstance(tree, list | tuple):
+        return type(tree)(map_leaves(value, fn) for value in tree)
+    return fn(tree)
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """The leaves of a nesting, in order."""
+    found: list[Any] = []
+    map_leaves(tree, found.append)
+    return iter(found)
+
+
+def replace_leaves(tree: Any, values: list[Any]) -> Any:
+    """The same nesting with its leaves taken from `values`, in order."""
+    supply = iter(values)
+    return map_leaves(tree, lambda _: next(supply))

@@ -1,0 +1,49 @@
+"""How a solve ended."""
+
+from enum import Enum
+
+
+class ReturnCode(Enum):
+    """How a solve ended. The names are SciMLBase's; `remedy` says what to try.
+
+    >>> ReturnCode.MaxIters.success
+    False
+    >>> ReturnCode.MaxIters.remedy
+    'raise maxiters, loosen the tolerances, or use a stiff algorithm such as Rodas5P()'
+    """
+
+    Success = "Success"
+    MaxIters = "MaxIters"
+    DtLessThanMin = "DtLessThanMin"
+    Unstable = "Unstable"
+    InitialFailure = "InitialFailure"
+    ConvergenceFailure = "ConvergenceFailure"
+
+    @property
+    def success(self) -> bool:
+        """Whether the solution reached the end of the time span."""
+        return self is ReturnCode.Success
+
+    @property
+    def remedy(self) -> str:
+        """What to try, as a phrase. Empty for `Success`."""
+        return _REMEDIES[self]
+
+
+_REMEDIES = {
+    ReturnCode.Success: "",
+    ReturnCode.MaxIters: "raise maxiters, loosen the tolerances, or use a stiff algorithm such as Rodas5P()",
+    ReturnCode.DtLessThanMin: (
+        "the step size fell below dtmin: look for a singularity or a discontinuity near this time "
+        "(name it in tstops), use float64, or use a stiff algorithm such as Rodas5P()"
+    ),
+    ReturnCode.Unstable: (
+        "the state or its derivative became infinite or NaN: check the model, tighten the tolerances, "
+        "or reduce dt of a fixed-step method"
+    ),
+    ReturnCode.InitialFailure: "f(u0, p, t0) is infinite or NaN: check u0, p and the model",
+    ReturnCode.ConvergenceFailure: (
+        "Newton's iteration of the implicit method failed at the smallest step: check that f is smooth, "
+        "or use a Rosenbrock method such as Rodas5P()"
+    ),
+}

@@ -1,0 +1,258 @@
+"""The right-hand side as the engines see it: a checked function of a real state, and its derivatives by autograd."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._errors import GradientError, GradientWarning, RightHandSideError
+from ._parameters import leaves, map_leaves, replace_leaves
+from ._problems import ODEProblem
+
+
+class RightHandSide:
+    """`f(u, p, t)` of a problem, with its parameters and derivatives.
+
+    A complex state is presented as a real one with a last axis of two, so that Jacobians, error norms and adjoints are
+    those of a real system. Parameters are detached copies: gradients that are computed here never reach the user's
+    graph; `sources` are the tensors that the gradients belong to.
+
+    Attributes:
+        u0: the initial state, real and detached.
+        parameters: the tensors to differentiate with respect to: leaves of `p` that require a gradient, then those of
+            the module, then other leaves that `f` was seen to use.
+        sources: for each of `parameters` the tensor that the user holds.
+        nf, njac: calls of `f` and Jacobians so far.
+    """
+
+    def __init__(self, prob: ODEProblem) -> None:
+        self.mass_matrix = prob.mass_matrix
+        self.is_complex = prob.u0.is_complex()
+        u0 = prob.u0.detach()
+        self.u0 = torch.view_as_real(u0.resolve_conj()) if self.is_complex else u0
+        self.shape, self.numel = self.u0.shape, self.u0.numel()
+        self.dtype, self.device = self.u0.dtype, self.u0.device
+        self.nf = 0
+        self.njac = 0
+        self._f = prob.f
+        self._user_shape, self._user_dtype = u0.shape, u0.dtype
+        self.parameters: list[Tensor] = []
+        self.sources: list[Tensor] = []
+        self.n_from_p = self.n_from_module = 0
+        self._eye: Tensor | None = None
+        if torch.is_grad_enabled():
+            self._p = map_leaves(prob.p, self._adopt)
+            self.n_from_p = len(self.parameters)
+            if isinstance(prob.f, torch.nn.Module):
+                self._add(q for q in prob.f.parameters() if q.requires_grad)
+                self.n_from_module = len(self.parameters) - self.n_from_p
+            self._probe(prob.tspan[0])
+        else:
+            self._p = map_leaves(prob.p, Tensor.detach)
+
+    # ---- parameters
+
+    def _adopt(self, leaf: Tensor) -> Tensor:
+        if not leaf.requires_grad:
+            return leaf
+        local = leaf.detach().requires_grad_()
+        self.parameters.append(local)
+        self.sources.append(leaf)
+        return local
+
+    def _add(self, tensors: Iterable[Tensor]) -> None:
+        known = {id(q) for q in self.parameters}
+        for tensor in tensors:
+            if id(tensor) not in known:
+                known.add(id(tensor))
+                self.parameters.append(tensor)
+                self.sources.append(tensor)
+
+    def _probe(self, t0: float) -> None:
+        """Evaluate `f` once and walk its graph: what it uses, and which leaves hide in its closure."""
+        u = self.u0.clone().requires_grad_()
+        k = self(u, t0)
+        found = _graph_leaves(k)
+        self._used_at_t0 = {id(leaf) for leaf in found}
+        self._add(leaf for leaf in found if leaf is not u)
+
+    def check_connected(self) -> None:
+        """Refuse an `f` that cuts the graph between its output and everything that can have a gradient.
+
+        Raises:
+            GradientError: the output of `f` at the initial state depends on neither the state nor any parameter.
+        """
+        if not self._used_at_t0:
+            raise GradientError(
+                "a gradient was asked for, but the output of f is connected to neither u nor any parameter. "
+                "Does f call .detach(), .item() or numpy, or run under torch.no_grad()? "
+                "If u' really is constant, return it plus 0 * u, or solve under torch.no_grad()."
+            )
+        unused = [i for i, q in enumerate(self.parameters[: self.n_from_p]) if id(q) not in self._used_at_t0]
+        if unused:
+            warnings.warn(
+                f"f does not use {len(unused)} of the {self.n_from_p} tensors of p that require a gradient (at t0); "
+                "their gradient there is zero. Does f detach them?",
+                GradientWarning,
+                stacklevel=4,
+            )
+
+    # ---- evaluation
+
+    def time(self, t: float | Tensor) -> Tensor:
+        """`t` as the 0-d tensor that `f` receives."""
+        return t if isinstance(t, Tensor) else torch.full((), t, dtype=self.dtype, device=self.device)
+
+    def __call__(self, u: Tensor, t: float | Tensor) -> Tensor:
+        """`f(u, p, t)`, checked. `u` and the result have the shape of `self.u0`."""
+        self.nf += 1
+        version = u._version
+        k = self._apply(u, self._p, self.time(t))
+        if k.shape != self.shape or k.dtype != self.dtype or k.device != self.device:
+            self._refuse_output(k)
+        if u._version != version:
+            raise RightHandSideError("f modified its argument u in place; compute the derivative out of place.")
+        return k
+
+    def _apply(self, u: Tensor, p: Any, t: Tensor) -> Tensor:
+        if not self.is_complex:
+            k = self._f(u, p, t)
+            if not isinstance(k, Tensor):
+                raise RightHandSideError(f"f returned {type(k).__name__}; it must return a torch tensor like u.")
+            return k
+        k = self._f(torch.view_as_complex(u), p, t)
+        if not isinstance(k, Tensor):
+            raise RightHandSideError(f"f returned {type(k).__name__}; it must return a torch tensor like u.")
+        return torch.view_as_real(k.resolve_conj()) if k.is_complex() else k
+
+    def _refuse_output(self, k: Tensor) -> None:
+        shape = k.shape[:-1] if self.is_complex and k.shape == self.shape else k.shape
+        raise RightHandSideError(
+            f"f returned a tensor of shape {tuple(shape)}, {k.dtype} on {k.device}; u has shape "
+            f"{tuple(self._user_shape)}, {self._user_dtype} on {self.device}. "
+            "f must return the derivative of u in the same shape, dtype and device."
+        )
+
+    def functional(self, parameters: list[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        """`f` as a function of `(u, t)` with `parameters` in the place of `self.parameters`, for `torch.func`.
+
+        Raises:
+            GradientError: some parameters are neither in `p` nor in a module that is `f` itself.
+        """
+        if len(self.parameters) > self.n_from_p + self.n_from_module:
+            raise GradientError(
+                "ForwardDiffSensitivity cannot reach parameters in the closure of f: pass them through p, make f an "
+                "nn.Module, or use ReverseDiffAdjoint() or GaussAdjoint()."
+            )
+        local = {id(old): new for old, new in zip(self.parameters, parameters, strict=True)}
+        p = replace_leaves(self._p, [local.get(id(q), q) for q in leaves(self._p)])
+        module = self._f
+        if not isinstance(module, torch.nn.Module):
+            return lambda u, t: self._apply(u, p, t)
+        weights = {name: local[id(q)] for name, q in module.named_parameters() if id(q) in local}
+
+        def call(u: Tensor, t: Tensor) -> Tensor:
+            state = torch.view_as_complex(u) if self.is_complex else u
+            k = torch.func.functional_call(module, weights, (state, p, t))
+            return torch.view_as_real(k) if k.is_complex() else k
+
+        return call
+
+    def unchecked(self, u: Tensor, t: Tensor) -> Tensor:
+        """`f(u, p, t)` without checks or counting, for use under `torch.func` transforms."""
+        return self._apply(u, self._p, t)
+
+    def supports_forward_mode(self) -> bool:
+        """Whether `f` can be mapped by `torch.vmap` and all parameters are real and can be replaced."""
+        if len(self.parameters) > self.n_from_p + self.n_from_module or any(q.is_complex() for q in self.parameters):
+            return False
+        try:
+            with torch.no_grad():
+                torch.vmap(self.unchecked)(self.u0.unsqueeze(0), self.u0.new_zeros(1))
+        except RuntimeError:
+            return False
+        return True
+
+    # ---- derivatives
+
+    def jacobian(self, u: Tensor, t: float, *, create_graph: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """`f`, its Jacobian `∂f/∂u` of shape (N, N) and its time derivative `∂f/∂t` of shape (N,), at `(u, t)`.
+
+        All rows come from one backward pass that `torch.vmap` batches.
+        """
+        self.njac += 1
+        with torch.enable_grad():
+            x = u if create_graph and u.requires_grad else u.detach().requires_grad_()
+            time = self.time(t).requires_grad_()
+            k = self(x, time)
+            rows = batched_vjp(k.reshape(-1), (x, time), self.identity, create_graph=create_graph)
+        n = self.numel
+        jac = torch.zeros(n, n, dtype=self.dtype, device=self.device) if rows[0] is None else rows[0].reshape(n, n)
+        dfdt = torch.zeros(n, dtype=self.dtype, device=self.device) if rows[1] is None else rows[1]
+        return (k if create_graph else k.detach()), jac, dfdt
+
+    @property
+    def identity(self) -> Tensor:
+        """The identity matrix of shape (N, N)."""
+        if self._eye is None:
+            self._eye = torch.eye(self.numel, dtype=self.dtype, device=self.device)
+        return self._eye
+
+    def evaluate_with_graph(self, u: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        """A leaf with the value of `u`, and `f` of it with the graph between them kept."""
+        with torch.enable_grad():
+            x = u.detach().requires_grad_()
+            return x, self(x, t)
+
+    def vjp(self, k: Tensor, x: Tensor, v: Tensor, *, parameters: bool) -> tuple[Tensor, list[Tensor]]:
+        """`vᵀ ∂k/∂x` and, on request, `vᵀ ∂k/∂q` for every parameter q, from the graph of `k`."""
+        wanted = [x, *self.parameters] if parameters else [x]
+        if not k.requires_grad:
+            return torch.zeros_like(x), [torch.zeros_like(q) for q in wanted[1:]]
+        grads = torch.autograd.grad(k, wanted, v, retain_graph=True, allow_unused=True)
+        dx, *dp = (torch.zeros_like(q) if g is None else g for g, q in zip(grads, wanted, strict=True))
+        return dx, dp
+
+
+def batched_vjp(
+    output: Tensor, inputs: tuple[Tensor, ...], cotangents: Tensor, *, create_graph: bool = False
+) -> tuple[Tensor | None, ...]:
+    """`vᵀ ∂output/∂input` for every row v of `cotangents` and every input; `None` where there is no dependence."""
+    if not output.requires_grad:
+        return (None,) * len(inputs)
+    try:
+        return torch.autograd.grad(
+            output,
+            inputs,
+            cotangents,
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+            is_grads_batched=True,
+        )
+    except RuntimeError:  # an operation that vmap cannot batch: one pass a row gives the same numbers
+        rows = [
+            torch.autograd.grad(output, inputs, v, retain_graph=True, create_graph=create_graph, allow_unused=True)
+            for v in cotangents
+        ]
+        return tuple(None if column[0] is None else torch.stack(column) for column in zip(*rows, strict=True))
+
+
+def _graph_leaves(output: Tensor) -> list[Tensor]:
+    """The leaf tensors that require a gradient and that `output` was computed from."""
+    found: dict[int, Tensor] = {}
+    stack, seen = [output.grad_fn], set()
+    if output.is_leaf and output.requires_grad:
+        return [output]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            found[id(variable)] = variable
+        stack.extend(parent for parent, _ in node.next_functions)
+    return list(found.values())

@@ -1,0 +1,114 @@
+"""Sensitivity algorithms: how the gradient of a solution is computed.
+
+All are frozen dataclasses without behaviour, named as in SciMLSensitivity.jl. With N the number of states, P of
+parameters and S of steps:
+
+| | cost of a gradient | memory | exact for |
+|---|---|---|---|
+| `ForwardDiffSensitivity` | O(S N (N + P)) | O(S N) | the discrete solution |
+| `ReverseDiffAdjoint` | about two solves | O(S) evaluations of f | the discrete solution |
+| `InterpolatingAdjoint` | one solve of N + P states backwards | O(S N), or O(N log S) with `checkpointing` | the ODE |
+| `GaussAdjoint` | one solve of N states backwards and a quadrature | as above | the ODE |
+| `QuadratureAdjoint` | the same, the quadrature adaptive | O(S N) twice | the ODE |
+| `BacksolveAdjoint` | one solve of 2N + P states backwards | O(N) | reversible ODEs only |
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AbstractSensealg:
+    """Base of the sensitivity algorithms."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseDiffAdjoint(AbstractSensealg):
+    """Reverse-mode differentiation through the steps of the solver ("discretise, then optimise").
+
+    The gradient is exact for the numbers that `solve` returned, whatever the tolerance; the step sizes are held fixed.
+    Use it for small and medium problems, for stiff ones, with mass matrices, and wherever a continuous adjoint
+    is in doubt. Memory grows with the number of steps.
+
+    Problems: ODE, also with mass matrices. Engines: embedded.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardDiffSensitivity(AbstractSensealg):
+    """Forward mode through the steps of the solver: the sensitivities ∂u/∂(u0, p) are carried along.
+
+    Exact for the numbers that `solve` returned, the step sizes held fixed. Fastest where N + P is small: it is the
+    default up to 100 states and parameters together.
+
+    `f` must go through `torch.func.vmap` (no branches on values of `u`), and parameters must come through `p` or be
+    those of a module that is `f` itself.
+
+    Problems: ODE, also with mass matrices. Engines: embedded. Source: SciMLSensitivity's method of this name.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class BacksolveAdjoint(AbstractSensealg):
+    """The adjoint of Chen et al. 2018: the ODE itself is solved backwards together with its adjoint.
+
+    Memory does not depend on the number of steps. Wrong for problems whose reversed ODE is unstable (stiff or
+    dissipative ones): compare with another method before trusting it ([`compare_sensealgs`][] does).
+
+    Arguments:
+        checkpointing: reset the backward solution to the saved values at the save points.
+
+    Problems: ODE without mass matrix. Engines: embedded.
+    References: Chen, Rubanova, Bettencourt, Duvenaud 2018, *Neural ordinary differential equations*.
+    """
+
+    checkpointing: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InterpolatingAdjoint(AbstractSensealg):
+    """The adjoint ODE is solved backwards, the states read from the dense output of the forward solution.
+
+    Arguments:
+        checkpointing: keep O(log S) states instead of the dense output and recompute the rest in pieces of at most
+            64 steps.
+
+    Problems: ODE without mass matrix. Engines: embedded.
+    References: Hindmarsh et al. 2005 (CVODES).
+    """
+
+    checkpointing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuadratureAdjoint(AbstractSensealg):
+    """The adjoint state is solved backwards densely; the parameter gradient is an adaptive Gauss-Kronrod quadrature.
+
+    Good for stiff problems with few parameters.
+
+    Arguments:
+        abstol, reltol: tolerances of the quadrature; `None` takes those of the solve.
+
+    Problems: ODE without mass matrix. Engines: embedded. References: Kim et al. 2021, *Stiff neural ODEs*.
+    """
+
+    abstol: float | None = None
+    reltol: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GaussAdjoint(AbstractSensealg):
+    """The adjoint state is solved backwards; the parameter gradient is integrated by Gauss quadrature on each step.
+
+    The default above 100 states and parameters: the backward solve has N states only, however many parameters.
+
+    Arguments:
+        checkpointing: as for [`InterpolatingAdjoint`][].
+
+    Problems: ODE without mass matrix. Engines: embedded. Source: SciMLSensitivity's method of this name.
+    """
+
+    checkpointing: bool = False
+
+
+FORWARD_MODE_LIMIT = 100
+"""Up to this many states and parameters together, forward mode is the default, as in SciMLSensitivity."""

@@ -1,0 +1,138 @@
+"""The result of a solve."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ._algorithms import AbstractAlgorithm
+from ._autograd import differentiable_evaluate
+from ._engines import AbstractEngine, RawSolution, Stats
+from ._errors import InvalidOptionError, SolverError
+from ._problems import ODEProblem
+from ._retcode import ReturnCode
+from ._sensealgs import AbstractSensealg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A solution: saved times and states, how the solve ended, and what it cost.
+
+    Attributes:
+        t: saved times, shape `(T,)`, real, of the precision and on the device of `u0`.
+        u: saved states, shape `(T, *u0.shape)`. A tensor connected to u0, p and the parameters of the model, or an
+            array where `u0` was not a tensor.
+        retcode: how the solve ended. A solve that failed holds what was saved before.
+        stats: numbers of evaluations, steps, Jacobians and factorisations.
+        alg: the algorithm.
+        sensealg: the sensitivity algorithm that a backward pass uses, `None` where no gradient was asked for.
+        engine: the name of the engine that ran.
+        prob: the problem.
+    """
+
+    t: Any
+    u: Any
+    retcode: ReturnCode
+    stats: Stats
+    alg: AbstractAlgorithm
+    sensealg: AbstractSensealg | None
+    engine: str
+    prob: ODEProblem = field(repr=False)
+    _engine: AbstractEngine = field(repr=False)
+    _raw: RawSolution = field(repr=False)
+
+    def __call__(self, t: float | Sequence[float] | NDArray[Any] | Tensor, derivative: int = 0) -> Any:
+        """The solution at any time of the time span, by the dense output of the method.
+
+        Arguments:
+            t: a number, giving shape `u0.shape`, or times in any order, giving `(len(t), *u0.shape)`.
+            derivative: 0 for the state, 1 for its time derivative, and so on.
+
+        Returns:
+            A tensor through which gradients flow as through `u` (states only), or an array where `u` is one.
+
+        Raises:
+            InvalidOptionError: the solve was not dense, or a time is outside of what was solved.
+
+        >>> import torch
+        >>> from pydiffeqflux import ODEProblem, Tsit5, solve
+        >>> prob = ODEProblem(lambda u, p, t: -u, torch.ones(1, dtype=torch.float64), (0.0, 1.0))
+        >>> sol = solve(prob, Tsit5(), reltol=1e-8, abstol=1e-8)
+        >>> f"{sol(0.5).item():.6f} {sol(0.5, derivative=1).item():.6f}"
+        '0.606531 -0.606531'
+        """
+        if not self._raw.spec.options.dense:
+            raise InvalidOptionError("this solution has no dense output; solve with dense=True to evaluate it anywhere.")
+        if derivative < 0:
+            raise InvalidOptionError(f"derivative is {derivative}; it counts derivatives and cannot be negative.")
+        times = np.atleast_1d(t.detach().cpu().numpy() if isinstance(t, Tensor) else np.asarray(t, dtype=float))
+        self._check_times(times)
+        value = differentiable_evaluate(self._engine, self._raw, self.prob.u0, times.tolist(), derivative)
+        if np.ndim(t) == 0:
+            value = value[0]
+        return value.numpy(force=True) if self.prob.numpy_output else value
+
+    def _check_times(self, times: NDArray[Any]) -> None:
+        t0, t1 = self.prob.tspan
+        if times.ndim != 1 or times.size == 0:
+            raise InvalidOptionError(f"times must be a number or a list of numbers, not of shape {times.shape}.")
+        reached = t1 if self.retcode.success else self._raw.record.trajectory.steps[-1].end
+        low, high = min(t0, reached), max(t0, reached)
+        slack = 1e-7 * max(abs(low), abs(high))
+        outside = times[~((times >= low - slack) & (times <= high + slack))]
+        if outside.size:
+            raise InvalidOptionError(f"t = {outside[0]} is outside of what was solved, [{low}, {high}].")
+
+    def numpy(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """`(t, u)` as arrays on the CPU, detached."""
+        if isinstance(self.u, Tensor):
+            return self.t.numpy(force=True), self.u.numpy(force=True)
+        return self.t, self.u
+
+    def raise_for_status(self) -> "Solution":
+        """Return the solution itself if the solve succeeded.
+
+        Raises:
+            SolverError: it did not; the message names the return code and a remedy.
+        """
+        if not self.retcode.success:
+            raise SolverError(f"the solve ended with {self.retcode.name}: {self.retcode.remedy}.", self.retcode)
+        return self
+
+    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "Axes":
+        """Draw every component over time. Needs matplotlib.
+
+        Arguments:
+            ax: where to draw; `None` for a new figure.
+            **kwargs: passed to `Axes.plot`.
+        """
+        from matplotlib import pyplot as plt
+
+        if ax is None:
+            ax = plt.figure(layout="constrained").add_subplot()
+        t, u = self.numpy()
+        labels = [f"u{list(index)}" if len(index) > 1 else f"u[{index[0]}]" for index in np.ndindex(*u.shape[1:])] or ["u"]
+        if self._raw.spec.options.dense and self.retcode.success:
+            t = np.linspace(*self.prob.tspan, max(200, 4 * len(t)))
+            with torch.no_grad():
+                value = self(t)
+            u = value.numpy(force=True) if isinstance(value, Tensor) else value
+        u = u.reshape(len(t), -1)
+        series = [(u, labels)] if not np.iscomplexobj(u) else [
+            (u.real, [f"Re {name}" for name in labels]),
+            (u.imag, [f"Im {name}" for name in labels]),
+        ]
+        for values, names in series:
+            for column, name in zip(values.T, names, strict=True):
+                ax.plot(t, column, **({"label": name} | kwargs))
+        ax.set_xlabel("t")
+        if len(labels) <= 10:
+            ax.legend()
+        return ax

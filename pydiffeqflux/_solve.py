@@ -1,0 +1,155 @@
+"""The one entry point: check, choose, integrate, wrap."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ._algorithms import AbstractAlgorithm
+from ._autograd import differentiable_solve
+from ._controllers import AbstractController
+from ._engines import EngineName, RawSolution, SolveSpec, select_engine
+from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning
+from ._options import SolveOptions, check_positive, check_saveat, check_tolerance, check_tstops
+from ._problems import ODEProblem
+from ._rhs import RightHandSide
+from ._sensealgs import AbstractSensealg
+from ._solution import Solution
+
+Times = Sequence[float] | NDArray[Any] | Tensor
+
+
+def solve(
+    prob: ODEProblem,
+    alg: AbstractAlgorithm | None = None,
+    *,
+    saveat: float | Times | None = None,
+    abstol: float | Tensor = 1e-6,
+    reltol: float | Tensor = 1e-3,
+    sensealg: AbstractSensealg | None = None,
+    dt: float | None = None,
+    adaptive: bool = True,
+    dtmin: float = 0.0,
+    dtmax: float = float("inf"),
+    maxiters: int = 100_000,
+    tstops: Times | None = None,
+    save_start: bool = True,
+    save_end: bool = True,
+    save_everystep: bool | None = None,
+    dense: bool | None = None,
+    controller: AbstractController | None = None,
+    engine: EngineName = "auto",
+    progress: bool = False,
+    verbose: bool = True,
+) -> Solution:
+    """Solve a differential equation, differentiably.
+
+    Gradients of whatever is computed from the result flow to `u0`, to the tensors of `p`, to the parameters of `f` if it
+    is an `nn.Module`, and to other leaf tensors that `f` uses.
+
+    Arguments:
+        prob: the problem.
+        alg: the algorithm; `None` switches between a method for stiff problems and one for others
+            ([`DefaultODEAlgorithm`][]).
+        saveat: where to save: a number for an interval (t0 and t1 included), times that run strictly in the direction
+            of integration, or `None` for every step.
+        abstol: absolute tolerance, a number or a tensor that broadcasts against `u0`.
+        reltol: relative tolerance, likewise.
+        sensealg: how gradients are computed. `None` takes [`ForwardDiffSensitivity`][] up to 100 states and parameters
+            together and [`GaussAdjoint`][] above, and where these do not apply (a mass matrix, an `f` that `torch.vmap`
+            cannot map) the other of the two or [`ReverseDiffAdjoint`][]. The choice is `Solution.sensealg`.
+        dt: the step size of a fixed-step solve (`adaptive=False`, or a method without error estimate); else the first
+            step size, `None` to estimate it. Positive in both directions of time.
+        adaptive: whether the step size follows the error estimate.
+        dtmin, dtmax: bounds of the step size.
+        maxiters: bound of the number of steps, rejected ones included.
+        tstops: times that a step must end at, for example discontinuities of `f`.
+        save_start, save_end: with `saveat=None`, whether to save the initial and the final state.
+        save_everystep: with `saveat=None`, whether to save every step; `False` saves the ends only.
+        dense: whether `sol(t)` will be wanted; `None` means yes unless `saveat` is given or `save_everystep` is false.
+        controller: the step size controller; `None` is [`PIController`][]`()`.
+        engine: `"embedded"`, `"julia"`, or `"auto"` for the best one that is ready.
+        progress: whether to show a progress bar.
+        verbose: whether a solve that fails warns ([`SolveWarning`][]).
+
+    Returns:
+        The solution. A solve that fails does not raise: look at `retcode`, or call `raise_for_status()`.
+
+    Raises:
+        InvalidOptionError: an option has a value that cannot be used.
+        RightHandSideError: `f` returned something that is not a derivative of `u`.
+        GradientError: a gradient was asked for, but `f` cuts the graph.
+        UnsupportedError: the engine lacks what was asked for; the message names it.
+        Exception: whatever `f` raises, unchanged.
+
+    Engines: embedded. Source: `CommonSolve.solve`.
+
+    >>> import torch
+    >>> def decay(u, p, t):
+    ...     return -p * u
+    >>> p = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    >>> prob = ODEProblem(decay, torch.ones(1, dtype=torch.float64), (0.0, 2.0), p)
+    >>> sol = solve(prob, saveat=1.0, abstol=1e-10, reltol=1e-10)
+    >>> [round(u, 6) for u in sol.u.flatten().tolist()]
+    [1.0, 0.606531, 0.367879]
+    >>> sol.u[-1].sum().backward()
+    >>> round(p.grad.item(), 6)  # -2 exp(-1)
+    -0.735759
+    """
+    if not isinstance(prob, ODEProblem):
+        raise InvalidProblemError(f"solve needs an ODEProblem, not {type(prob).__name__}.")
+    if alg is not None and not isinstance(alg, AbstractAlgorithm):
+        hint = f"; write {alg.__name__}()" if isinstance(alg, type) else ""
+        raise InvalidOptionError(f"alg must be an algorithm such as Tsit5(), not {alg!r}{hint}.")
+    if sensealg is not None and not isinstance(sensealg, AbstractSensealg):
+        hint = f"; write {sensealg.__name__}()" if isinstance(sensealg, type) else ""
+        raise InvalidOptionError(f"sensealg must be a sensitivity algorithm such as GaussAdjoint(), not {sensealg!r}{hint}.")
+    if isinstance(maxiters, bool) or int(maxiters) != maxiters or maxiters < 1:
+        raise InvalidOptionError(f"maxiters is {maxiters}; it must be a positive whole number.")
+    every = saveat is None if save_everystep is None else save_everystep
+    options = SolveOptions(
+        saveat=check_saveat(saveat, prob.tspan),
+        save_start=save_start,
+        save_end=save_end,
+        save_everystep=every,
+        dense=(every and saveat is None) if dense is None else dense,
+        abstol=check_tolerance("abstol", abstol, prob.u0),
+        reltol=check_tolerance("reltol", reltol, prob.u0),
+        dt=None if dt is None else check_positive("dt", dt),
+        adaptive=adaptive,
+        dtmin=0.0 if dtmin == 0 else check_positive("dtmin", dtmin),
+        dtmax=check_positive("dtmax", dtmax),
+        maxiters=int(maxiters),
+        tstops=check_tstops(tstops, prob.tspan),
+        controller=controller,
+        progress=progress,
+        verbose=verbose,
+    )
+    if isinstance(options.abstol, float) and isinstance(options.reltol, float) and options.abstol + options.reltol == 0.0:
+        raise InvalidOptionError("abstol and reltol are both zero; no solver can meet that. Give one of them.")
+    chosen = select_engine(engine)
+    algorithm = chosen.default_algorithm(prob, options) if alg is None else alg
+    chosen.check(prob, algorithm, sensealg)
+    rhs = RightHandSide(prob)
+    needs_gradient = torch.is_grad_enabled() and (prob.u0.requires_grad or bool(rhs.parameters))
+    if not needs_gradient:
+        sensealg = None
+    else:
+        rhs.check_connected()
+        sensealg = chosen.default_sensealg(rhs) if sensealg is None else sensealg
+    spec = SolveSpec(rhs, prob.tspan, algorithm, sensealg, options)
+    raw, u = differentiable_solve(chosen, spec, prob.u0)
+    if not raw.retcode.success and verbose:
+        warnings.warn(_failure(raw), SolveWarning, stacklevel=2)
+    t = torch.tensor(raw.t, dtype=rhs.dtype, device=rhs.device)
+    if prob.numpy_output:
+        t, u = t.numpy(force=True), u.numpy(force=True)
+    return Solution(t, u, raw.retcode, raw.stats, algorithm, sensealg, chosen.name, prob, chosen, raw)
+
+
+def _failure(raw: RawSolution) -> str:
+    steps = raw.stats.naccept + raw.stats.nreject
+    return f"the solve ended with {raw.retcode.name} after {steps} steps: {raw.retcode.remedy}."
