@@ -92,7 +92,9 @@ class SensealgComparison:
             table.append((name, f"{row.error:.1e}", *times, str(row.nf), str(row.nf_adjoint)))
         widths = [max(len(line[i]) for line in table) for i in range(len(header))]
         lines = [
-            "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+            "  ".join(
+                cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            )
             for line in table
         ]
         lines.insert(1, "  ".join("-" * w for w in widths))
@@ -108,10 +110,17 @@ class SensealgComparison:
         tiny = min((row.error for row in done if row.error > 0), default=1e-16)
         for i, row in enumerate(done):
             error = row.error if row.error > 0 else tiny
-            style: dict[str, Any] = {"color": f"C{i}", "marker": "osD^vPX*"[i % 8], "linestyle": "none", "markersize": 9}
+            style: dict[str, Any] = {
+                "color": f"C{i}",
+                "marker": "osD^vPX*"[i % 8],
+                "linestyle": "none",
+                "markersize": 9,
+            }
             axes[0].plot(1e3 * (row.forward + row.backward), error, label=repr(row.sensealg), **style)
             axes[1].plot(row.memory / 2**20, error, **style)
-        axes[0].set(xscale="log", yscale="log", xlabel="forward and backward, ms", ylabel="relative error of the gradient")
+        axes[0].set(
+            xscale="log", yscale="log", xlabel="forward and backward, ms", ylabel="relative error of the gradient"
+        )
         axes[1].set(xscale="log", xlabel="peak tensor memory, MiB")
         for ax in axes:
             ax.grid(visible=True, which="both", alpha=0.25)

@@ -93,7 +93,9 @@ def check_saveat(
     return _times("saveat", saveat, tspan)
 
 
-def check_tstops(tstops: Sequence[float] | NDArray[Any] | Tensor | None, tspan: tuple[float, float]) -> tuple[float, ...]:
+def check_tstops(
+    tstops: Sequence[float] | NDArray[Any] | Tensor | None, tspan: tuple[float, float]
+) -> tuple[float, ...]:
     """`tstops` in the direction of integration."""
     return () if tstops is None else _times("tstops", tstops, tspan)
 

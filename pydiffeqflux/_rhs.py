@@ -34,6 +34,7 @@ class RightHandSide:
         self.u0 = torch.view_as_real(u0.resolve_conj()) if self.is_complex else u0
         self.shape, self.numel = self.u0.shape, self.u0.numel()
         self.dtype, self.device = self.u0.dtype, self.u0.device
+        self._t0 = prob.tspan[0]
         self.nf = 0
         self.njac = 0
         self._f = prob.f
@@ -48,7 +49,7 @@ class RightHandSide:
             if isinstance(prob.f, torch.nn.Module):
                 self._add(q for q in prob.f.parameters() if q.requires_grad)
                 self.n_from_module = len(self.parameters) - self.n_from_p
-            self._probe(prob.tspan[0])
+            self._probe(self._t0)
         else:
             self._p = map_leaves(prob.p, Tensor.detach)
 
@@ -170,8 +171,8 @@ class RightHandSide:
             return False
         try:
             with torch.no_grad():
-                torch.vmap(self.unchecked)(self.u0.unsqueeze(0), self.u0.new_zeros(1))
-        except RuntimeError:
+                map_over(self.unchecked, self.u0.unsqueeze(0), self.time(self._t0).unsqueeze(0))
+        except CannotMapError:
             return False
         return True
 
@@ -214,6 +215,22 @@ class RightHandSide:
         grads = torch.autograd.grad(k, wanted, v, retain_graph=True, allow_unused=True)
         dx, *dp = (torch.zeros_like(q) if g is None else g for g, q in zip(grads, wanted, strict=True))
         return dx, dp
+
+
+class CannotMapError(Exception):
+    """`torch.vmap` cannot map a function: it branches on values, draws random numbers, or uses an unknown operation."""
+
+
+def map_over(fn: Callable[..., Any], *arguments: Tensor) -> Any:
+    """`torch.vmap(fn)(*arguments)`.
+
+    Raises:
+        CannotMapError: with the reason, in one line.
+    """
+    try:
+        return torch.vmap(fn)(*arguments)
+    except RuntimeError as error:
+        raise CannotMapError(str(error).splitlines()[0]) from error
 
 
 def batched_vjp(

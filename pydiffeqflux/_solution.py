@@ -69,7 +69,9 @@ class Solution:
         '0.606531 -0.606531'
         """
         if not self._raw.spec.options.dense:
-            raise InvalidOptionError("this solution has no dense output; solve with dense=True to evaluate it anywhere.")
+            raise InvalidOptionError(
+                "this solution has no dense output; solve with dense=True to evaluate it anywhere."
+            )
         if derivative < 0:
             raise InvalidOptionError(f"derivative is {derivative}; it counts derivatives and cannot be negative.")
         times = np.atleast_1d(t.detach().cpu().numpy() if isinstance(t, Tensor) else np.asarray(t, dtype=float))
@@ -118,17 +120,23 @@ class Solution:
         if ax is None:
             ax = plt.figure(layout="constrained").add_subplot()
         t, u = self.numpy()
-        labels = [f"u{list(index)}" if len(index) > 1 else f"u[{index[0]}]" for index in np.ndindex(*u.shape[1:])] or ["u"]
+        labels = [f"u{list(index)}" if len(index) > 1 else f"u[{index[0]}]" for index in np.ndindex(*u.shape[1:])] or [
+            "u"
+        ]
         if self._raw.spec.options.dense and self.retcode.success:
             t = np.linspace(*self.prob.tspan, max(200, 4 * len(t)))
             with torch.no_grad():
                 value = self(t)
             u = value.numpy(force=True) if isinstance(value, Tensor) else value
         u = u.reshape(len(t), -1)
-        series = [(u, labels)] if not np.iscomplexobj(u) else [
-            (u.real, [f"Re {name}" for name in labels]),
-            (u.imag, [f"Im {name}" for name in labels]),
-        ]
+        series = (
+            [(u, labels)]
+            if not np.iscomplexobj(u)
+            else [
+                (u.real, [f"Re {name}" for name in labels]),
+                (u.imag, [f"Im {name}" for name in labels]),
+            ]
+        )
         for values, names in series:
             for column, name in zip(values.T, names, strict=True):
                 ax.plot(t, column, **({"label": name} | kwargs))

@@ -106,7 +106,9 @@ def solve(
         raise InvalidOptionError(f"alg must be an algorithm such as Tsit5(), not {alg!r}{hint}.")
     if sensealg is not None and not isinstance(sensealg, AbstractSensealg):
         hint = f"; write {sensealg.__name__}()" if isinstance(sensealg, type) else ""
-        raise InvalidOptionError(f"sensealg must be a sensitivity algorithm such as GaussAdjoint(), not {sensealg!r}{hint}.")
+        raise InvalidOptionError(
+            f"sensealg must be a sensitivity algorithm such as GaussAdjoint(), not {sensealg!r}{hint}."
+        )
     if isinstance(maxiters, bool) or int(maxiters) != maxiters or maxiters < 1:
         raise InvalidOptionError(f"maxiters is {maxiters}; it must be a positive whole number.")
     every = saveat is None if save_everystep is None else save_everystep
@@ -128,7 +130,11 @@ def solve(
         progress=progress,
         verbose=verbose,
     )
-    if isinstance(options.abstol, float) and isinstance(options.reltol, float) and options.abstol + options.reltol == 0.0:
+    if (
+        isinstance(options.abstol, float)
+        and isinstance(options.reltol, float)
+        and options.abstol + options.reltol == 0.0
+    ):
         raise InvalidOptionError("abstol and reltol are both zero; no solver can meet that. Give one of them.")
     chosen = select_engine(engine)
     algorithm = chosen.default_algorithm(prob, options) if alg is None else alg

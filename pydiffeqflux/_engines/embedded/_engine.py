@@ -269,10 +269,13 @@ class _Saver:
             if self._options.save_everystep or (self._options.save_end and end == self._t1):
                 self._save(end, step.u1)
             return
+        times = []
         while self._pending and self._direction * (end - self._pending[-1]) >= 0.0:
-            time = self._pending.pop()
-            theta = 1.0 if time == end else (time - t) / float(step.dt)
-            self._save(time, step.evaluate(self._problem, theta))
+            times.append(self._pending.pop())
+        if times:
+            thetas = [1.0 if time == end else (time - t) / float(step.dt) for time in times]
+            self.times += times
+            self._states += step.evaluate_many(self._problem, thetas).detach().unbind()
 
     def states(self) -> Tensor:
         """All saved states, `(T, *shape)`."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -138,5 +137,3 @@ class Esdirk(Method):
 
     def eigenvalue(self, step: Step) -> float:
         return self._jacobian.norm() if self._jacobian is not None else 0.0
-
-

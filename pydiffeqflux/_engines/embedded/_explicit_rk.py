@@ -1,6 +1,5 @@
 """Explicit Runge-Kutta steps."""
 
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ class ExplicitRK(Method):
         self._b = nonzero(tableau.b)
         self._btilde = nonzero(tableau.btilde or ())
         self._dense = tableau.dense
+        self._tableau = tableau
 
     def step(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: Tensor | None) -> Step:
         ks = [rhs(u, t) if carry is None else carry]
@@ -44,10 +44,19 @@ class ExplicitRK(Method):
 
     def eigenvalue(self, step: Step) -> float:
         """|f(x_s) - f(x_{s-1})| / |x_s - x_{s-1}| for the last two stages, both at the end of the step."""
-        last, before = (combine(step.u0, step.ks, weights, step.dt) for _, weights in self._stages[: -3 : -1])
+        last, before = (combine(step.u0, step.ks, weights, step.dt) for _, weights in self._stages[:-3:-1])
         k_last, k_before = step.ks[self._n_stages - 1], step.ks[self._n_stages - 2]
         distance = float(torch.linalg.vector_norm(last - before))
         return float(torch.linalg.vector_norm(k_last - k_before)) / distance if distance > 0.0 else 0.0
+
+    def matrices(self, *, dense: bool) -> tuple[list[list[float]], list[float], list[float]]:
+        """Stage weights as a square matrix, step weights and abscissae; with the extra stages of the dense output."""
+        tableau = self._tableau
+        rows = (*tableau.a, *tableau.extra_a) if dense else tableau.a
+        size = len(rows)
+        a = [[*row, *(0.0 for _ in range(size - len(row)))] for row in rows]
+        b = [*tableau.b, *(0.0 for _ in range(size - len(tableau.b)))]
+        return a, b, [*tableau.c, *tableau.extra_c][:size]
 
     def dense_stages(self, rhs: Rhs, step: Step) -> list[Tensor]:
         if len(step.ks) == self._n_stages:
@@ -57,5 +66,3 @@ class ExplicitRK(Method):
                 ks.append(rhs(x, step.t + c * step.dt))
             step.ks = ks
         return step.ks
-
-

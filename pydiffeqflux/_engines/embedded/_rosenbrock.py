@@ -1,6 +1,5 @@
 """Rosenbrock steps: linearly implicit, one Jacobian and one factorisation a step."""
 
-from typing import Any
 
 from torch import Tensor
 
@@ -56,5 +55,3 @@ class Rosenbrock(Method):
 
     def eigenvalue(self, step: Step) -> float:
         return step.retry[1].norm()
-
-

@@ -91,6 +91,19 @@ class Step:
             return torch.add(self.u0, value, alpha=theta)
         return value / self.dt**derivative
 
+    def evaluate_many(self, rhs: Rhs, thetas: Sequence[float]) -> Tensor:
+        """The dense output at several relative positions, shape `(len(thetas), *shape)`."""
+        if len(thetas) == 1:
+            return self.evaluate(rhs, thetas[0]).unsqueeze(0)
+        coefficients = self.coefficients(rhs)
+        degrees = range(1, len(coefficients) + 1)
+        powers = [[theta**m for m in degrees] for theta in thetas]
+        table = torch.tensor(powers, dtype=coefficients.dtype, device=coefficients.device)
+        values = torch.tensordot(table, coefficients, 1).add_(self.u0)
+        if thetas[-1] == 1.0:  # exactly the end of the step, not a polynomial that comes close
+            values[-1] = self.u1
+        return values
+
 
 class Method(ABC):
     """A one-step method. One instance serves one solve.

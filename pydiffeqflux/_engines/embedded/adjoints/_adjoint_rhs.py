@@ -162,7 +162,9 @@ def _backsolve_core(k: Tensor, y: Tensor, grads: tuple[Tensor | None, ...] | lis
     return torch.cat([k, torch.zeros_like(k) if dx is None else -dx[:n]])
 
 
-def _parameter_slope(grads: tuple[Tensor | None, ...] | list[Tensor | None], parameters: list[Tensor], y: Tensor) -> Tensor:
+def _parameter_slope(
+    grads: tuple[Tensor | None, ...] | list[Tensor | None], parameters: list[Tensor], y: Tensor
+) -> Tensor:
     """λᵀ ∂f/∂p as a function of u."""
     parts = [torch.zeros_like(q) if g is None else g for g, q in zip(grads[1:], parameters, strict=True)]
     return flatten_parameters(parts, y)

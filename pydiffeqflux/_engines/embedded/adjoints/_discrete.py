@@ -8,16 +8,19 @@ forward solve recorded (see `TAPE_LIMIT`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ...._errors import GradientError
-from ...._rhs import RightHandSide
+from ...._rhs import CannotMapError, RightHandSide, map_over
+from .._explicit_rk import ExplicitRK
 from .._problem_rhs import MappedRhs, ProblemRhs
 from .._step import Method, Step
 from .._trajectory import Trajectory
+from . import _discrete_rk
+from ._save_points import SavePoint, save_points
 
 TAPE_LIMIT = 16
 """Above this many states, reverse mode records a graph in the forward solve."""
@@ -28,23 +31,41 @@ CHUNK_ELEMENTS = 1 << 17
 Gradients = tuple[Tensor, list[Tensor]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _SavePoint:
-    """A time with a cotangent: step, relative position in it, row of the cotangents."""
+class Pullback(Protocol):
+    """Reverse mode through a chunk of S steps of one method.
 
-    step: int
-    theta: float
-    row: int
+    Attributes:
+        transposed: Aᵀ of every step, `(S, N, N)`.
+        injected: what the save points inside each step add to the adjoint state at its start, `(S, N)`.
+    """
+
+    transposed: Tensor
+    injected: Tensor
+
+    def parameter_gradients(self, lams: Tensor) -> list[Tensor | None]:
+        """Gradients of the parameters, given the adjoint states `(S, N)` at the ends of the steps."""
+        ...
 
 
-def tape(trajectory: Trajectory, u0: Tensor, rhs: RightHandSide, times: Sequence[float], cotangents: Tensor) -> Gradients:
+def tape(
+    trajectory: Trajectory, u0: Tensor, rhs: RightHandSide, times: Sequence[float], cotangents: Tensor
+) -> Gradients:
     """Reverse mode along the graph that the steps of `trajectory` carry; `u0` is its leaf."""
-    inputs = [u0, *rhs.parameters]
+    points, at_start = save_points(trajectory, times)
+    taped = ProblemRhs(rhs, taped=True)
+    outputs = [u0 for _ in at_start]
+    vectors = [cotangents[row] for row in at_start]
     with torch.enable_grad():
-        outputs = [u0 if t == trajectory.steps[0].t else trajectory.evaluate(t) for t in times]
-        pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if o.requires_grad]
+        for first, last in _runs([p.step for p in points]):
+            step, inside = trajectory.steps[points[first].step], points[first:last]
+            outputs.append(step.evaluate_many(taped, [p.theta for p in inside]))
+            vectors.append(cotangents[inside[0].row : inside[-1].row + 1])
+    inputs = [u0, *rhs.parameters]
+    pairs = [(o, v) for o, v in zip(outputs, vectors, strict=True) if o.requires_grad]
+    grads: Sequence[Tensor | None] = [None] * len(inputs)
+    if pairs:
         grads = torch.autograd.grad(
-            [o for o, _ in pairs], inputs, [c for _, c in pairs], retain_graph=True, allow_unused=True
+            [o for o, _ in pairs], inputs, [v for _, v in pairs], retain_graph=True, allow_unused=True
         )
     du0, *dp = (torch.zeros_like(x) if g is None else g for g, x in zip(grads, inputs, strict=True))
     return du0, dp
@@ -55,68 +76,74 @@ def reverse(trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], 
     steps = trajectory.steps
     lam = rhs.u0.new_zeros(rhs.numel)
     totals = [torch.zeros_like(q) for q in rhs.parameters]
-    points, at_start = _save_points(trajectory, times)
-    mapped = MappedRhs(rhs, rhs.unchecked)
+    points, at_start = save_points(trajectory, times)
+    pull = _reverse_chunk
     for first, last in reversed(list(_chunks(steps, rhs.numel))):
-        inside = [p for p in points if first <= p.step < last]
+        inside = [p.relative_to(first) for p in points if first <= p.step < last]
         try:
-            lam = _reverse_chunk(steps[first:last], inside, first, rhs, mapped, cotangents, lam, totals)
-        except RuntimeError:  # f cannot be mapped by vmap: the same derivatives, one step after the other
-            lam = _reverse_one_by_one(steps[first:last], inside, first, rhs, cotangents, lam, totals)
+            lam = pull(steps[first:last], inside, rhs, cotangents, lam, totals)
+        except CannotMapError:  # the same derivatives, one step after the other
+            pull = _reverse_one_by_one
+            lam = pull(steps[first:last], inside, rhs, cotangents, lam, totals)
     for row in at_start:
         lam = lam + cotangents[row].reshape(-1)
     return lam.reshape(rhs.shape), totals
 
 
 def forward(trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], cotangents: Tensor) -> Gradients:
-    """Forward mode: S_{n+1} = A_n S_n + [0, B_n] with A = ∂Φ/∂u, B = ∂Φ/∂p, contracted with the cotangents at the save
-    points."""
+    """Forward mode: S_{n+1} = A_n S_n + [0, B_n] with A = ∂Φ/∂u, B = ∂Φ/∂p, contracted at the save points."""
     n, parameters = rhs.numel, rhs.parameters
     if any(q.is_complex() for q in parameters):
         raise GradientError("ForwardDiffSensitivity takes real parameters only; use ReverseDiffAdjoint().")
+    rhs.functional(parameters)  # refuses parameters that cannot be reached
     sizes = [q.numel() for q in parameters]
     sensitivity = torch.cat([rhs.identity, rhs.u0.new_zeros(n, sum(sizes))], dim=1)
     total = sensitivity.new_zeros(n + sum(sizes))
-    points, at_start = _save_points(trajectory, times)
-    rhs.functional(parameters)  # refuses parameters that cannot be reached
+    points, at_start = save_points(trajectory, times)
     for row in at_start:
         total[:n] += cotangents[row].reshape(-1)
-    steps = trajectory.steps
-    for first, last in _chunks(steps, n * (n + sum(sizes))):
-        inside = [p for p in points if first <= p.step < last]
-        try:
-            a, b = _step_jacobians(steps[first:last], rhs, [1.0] * (last - first))
-            if inside:
-                c, d = _step_jacobians([steps[p.step] for p in inside], rhs, [p.theta for p in inside])
-        except RuntimeError as error:
-            raise GradientError(
-                "ForwardDiffSensitivity maps f over many states with torch.vmap, which failed: "
-                f"{str(error).splitlines()[0]} Use ReverseDiffAdjoint() or GaussAdjoint(), or write f without "
-                "branches on values and without .item()."
-            ) from error
+    for first, last in _chunks(trajectory.steps, n + sum(sizes)):
+        inside = [p.relative_to(first) for p in points if first <= p.step < last]
+        a, b, c, d = _tangents(trajectory.steps[first:last], inside, rhs)
         before = []
-        for a_n, b_n in zip(a, b, strict=True):
+        for a_n, b_n in zip(a.unbind(), b.unbind(), strict=True):
             before.append(sensitivity)
             sensitivity = a_n @ sensitivity
             sensitivity[:, n:] += b_n
-        for i, point in enumerate(inside):
-            at_point = c[i] @ before[point.step - first]
-            at_point[:, n:] += d[i]
-            total += cotangents[point.row].reshape(-1) @ at_point
+        if inside:
+            at_points = c @ torch.stack([before[p.step] for p in inside])
+            at_points[..., n:] += d
+            v = cotangents[torch.tensor([p.row for p in inside], device=rhs.device)].reshape(-1, n)
+            total += torch.einsum("pn,pnm->m", v, at_points)
     dp = [part.reshape(q.shape).to(q.dtype) for part, q in zip(total[n:].split(sizes), parameters, strict=True)]
     return total[:n].reshape(rhs.shape), dp
 
 
-def _save_points(trajectory: Trajectory, times: Sequence[float]) -> tuple[list[_SavePoint], list[int]]:
-    """The save points by step, and the rows of those at the very start."""
-    points, at_start = [], []
-    for row, t in enumerate(times):
-        if t == trajectory.steps[0].t:
-            at_start.append(row)
-            continue
-        index, theta = trajectory.locate(t)
-        points.append(_SavePoint(index, theta, row))
-    return points, at_start
+def _tangents(
+    steps: Sequence[Step], points: Sequence[SavePoint], rhs: RightHandSide
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """∂u1/∂u0 and ∂u1/∂p of every step, and the same of the state at every save point."""
+    try:
+        if isinstance(steps[0].method, ExplicitRK):
+            return _discrete_rk.tangents(steps, points, rhs)
+        a, b = _step_jacobians(steps, rhs, [1.0] * len(steps))
+        if not points:
+            return a, b, a[:0], b[:0]
+        return a, b, *_step_jacobians([steps[p.step] for p in points], rhs, [p.theta for p in points])
+    except CannotMapError as error:
+        raise GradientError(
+            f"ForwardDiffSensitivity maps f over many states with torch.vmap, which failed: {error} "
+            "Use ReverseDiffAdjoint() or GaussAdjoint(), or write f without branches on values and without .item()."
+        ) from error
+
+
+def _runs(values: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ranges of equal consecutive values."""
+    first = 0
+    for i in range(1, len(values) + 1):
+        if i == len(values) or values[i] != values[first]:
+            yield first, i
+            first = i
 
 
 def _chunks(steps: Sequence[Step], elements: int) -> Iterator[tuple[int, int]]:
@@ -127,33 +154,6 @@ def _chunks(steps: Sequence[Step], elements: int) -> Iterator[tuple[int, int]]:
         if i == len(steps) or i - first == limit or steps[i].method is not steps[first].method:
             yield first, i
             first = i
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Mapped:
-    """Steps of one method, made again all at once with a graph.
-
-    Attributes:
-        u0: their initial states, a leaf of shape `(S, *shape)`.
-        u1: their final states.
-        ks: their stages, `(S, stages, *shape)`.
-    """
-
-    u0: Tensor
-    u1: Tensor
-    ks: Tensor
-
-
-def _map_steps(steps: Sequence[Step], rhs: MappedRhs, *, dense: bool) -> _Mapped:
-    method = steps[0].method
-    ts = torch.tensor([step.t for step in steps], dtype=rhs.dtype, device=rhs.device)
-    dts = torch.tensor([step.dt for step in steps], dtype=rhs.dtype, device=rhs.device)
-    n_hints = min(len(step.ks) for step in steps)
-    hints = torch.stack([torch.stack(step.ks[:n_hints]) for step in steps])
-    u0 = torch.stack([step.u0 for step in steps]).requires_grad_()
-    again = _replay(method, rhs, dense=dense)
-    u1, ks = torch.vmap(again)(u0, ts, dts, hints)
-    return _Mapped(u0, u1, ks)
 
 
 def _replay(
@@ -169,9 +169,7 @@ def _replay(
     return again
 
 
-def _dense_values(
-    method: Method, u0: Tensor, u1: Tensor, ks: Tensor, dts: Tensor, thetas: Sequence[float]
-) -> Tensor:
+def _dense_values(method: Method, u0: Tensor, u1: Tensor, ks: Tensor, dts: Tensor, thetas: Sequence[float]) -> Tensor:
     """The dense output at one relative position per step, shape `(S, *shape)`."""
     column = (-1, *(1 for _ in u0.shape[1:]))
     weights = torch.tensor([method.dense_weights(theta) for theta in thetas], dtype=u0.dtype, device=u0.device)
@@ -182,53 +180,63 @@ def _dense_values(
     return torch.where(at_end, u1, inside)
 
 
+class MappedPullback:
+    """Reverse mode through S steps of any method, made again all at once under `torch.vmap`."""
+
+    def __init__(
+        self, steps: Sequence[Step], points: Sequence[SavePoint], rhs: RightHandSide, cotangents: Tensor
+    ) -> None:
+        n, count, method = rhs.numel, len(steps), steps[0].method
+        self._rhs = rhs
+        with torch.enable_grad():
+            u0, ts, dts, hints = _stacked(steps, rhs)
+            again = _replay(method, MappedRhs(rhs, rhs.unchecked), dense=bool(points))
+            u1, ks = map_over(again, u0, ts, dts, hints)
+            rhs.nf += count * ks.shape[1]
+            flat = u1.reshape(count, n)
+            rows = [_grad(flat[:, r].sum(), u0).reshape(count, n) for r in range(n)]
+            self._outputs, self._vectors = [flat], []
+            self.transposed = torch.stack(rows, dim=2)
+            self.injected = flat.new_zeros(count, n)
+            if points:
+                index = torch.tensor([p.step for p in points], device=rhs.device)
+                v = cotangents[torch.tensor([p.row for p in points], device=rhs.device)]
+                y = _dense_values(method, u0[index], u1[index], ks[index], dts[index], [p.theta for p in points])
+                self.injected = _grad((y * v).sum(), u0).reshape(count, n)
+                self._outputs.append(y)
+                self._vectors.append(v)
+
+    def parameter_gradients(self, lams: Tensor) -> list[Tensor | None]:
+        """As in `Pullback`."""
+        parameters = self._rhs.parameters
+        if not self._outputs[0].requires_grad:
+            return [None] * len(parameters)
+        return list(torch.autograd.grad(self._outputs, parameters, [lams, *self._vectors], allow_unused=True))
+
+
 def _reverse_chunk(
     steps: Sequence[Step],
-    points: Sequence[_SavePoint],
-    offset: int,
+    points: Sequence[SavePoint],
     rhs: RightHandSide,
-    mapped_rhs: MappedRhs,
     cotangents: Tensor,
     lam: Tensor,
     totals: list[Tensor],
 ) -> Tensor:
-    n, count = rhs.numel, len(steps)
-    dense = any(p.theta != 1.0 for p in points)
-    with torch.enable_grad():
-        mapped = _map_steps(steps, mapped_rhs, dense=dense)
-        rhs.nf += count * mapped.ks.shape[1]
-        flat = mapped.u1.reshape(count, n)
-        rows = [_grad(flat[:, r].sum(), mapped.u0).reshape(count, n) for r in range(n)]
-        transposed = torch.stack(rows, dim=2)  # Aᵀ of every step
-        outputs, vectors = [flat], []
-        injected = flat.new_zeros(count, n)
-        if points:
-            index = torch.tensor([p.step - offset for p in points], device=rhs.device)
-            v = cotangents[torch.tensor([p.row for p in points], device=rhs.device)]
-            if dense:
-                dts = torch.tensor([steps[p.step - offset].dt for p in points], dtype=rhs.dtype, device=rhs.device)
-                thetas = [p.theta for p in points]
-                method = steps[0].method
-                y = _dense_values(method, mapped.u0[index], mapped.u1[index], mapped.ks[index], dts, thetas)
-                injected = _grad((y * v).sum(), mapped.u0).reshape(count, n)
-                outputs.append(y)
-                vectors.append(v)
-                at_end = None
-            else:
-                at_end = flat.new_zeros(count, n).index_add_(0, index, v.reshape(-1, n))
-        else:
-            at_end = None
+    """λ at the start of the chunk from λ at its end; parameter gradients are added to `totals`."""
+    inside = [p for p in points if p.theta != 1.0]
+    make = _discrete_rk.RungeKuttaPullback if isinstance(steps[0].method, ExplicitRK) else MappedPullback
+    pullback: Pullback = make(steps, inside, rhs, cotangents)
+    at_end = {p.step: cotangents[p.row].reshape(-1) for p in points if p.theta == 1.0}
+    transposed, injected = pullback.transposed.unbind(), pullback.injected.unbind()
     lams = []
-    at_end_rows = None if at_end is None else at_end.unbind()
-    for i, (a, g) in enumerate(zip(reversed(transposed.unbind()), reversed(injected.unbind()), strict=True)):
-        if at_end_rows is not None:
-            lam = lam + at_end_rows[count - 1 - i]
+    for i in range(len(steps) - 1, -1, -1):
+        if i in at_end:
+            lam = lam + at_end[i]
         lams.append(lam)
-        lam = torch.addmv(g, a, lam)
-    lams.reverse()
-    if rhs.parameters and mapped.u1.requires_grad:
-        grads = torch.autograd.grad(outputs, rhs.parameters, [torch.stack(lams), *vectors], allow_unused=True)
-        for total, g in zip(totals, grads, strict=True):
+        lam = torch.addmv(injected[i], transposed[i], lam)
+    if rhs.parameters:
+        lams.reverse()
+        for total, g in zip(totals, pullback.parameter_gradients(torch.stack(lams)), strict=True):
             if g is not None:
                 total += g
     return lam
@@ -236,13 +244,13 @@ def _reverse_chunk(
 
 def _reverse_one_by_one(
     steps: Sequence[Step],
-    points: Sequence[_SavePoint],
-    offset: int,
+    points: Sequence[SavePoint],
     rhs: RightHandSide,
     cotangents: Tensor,
     lam: Tensor,
     totals: list[Tensor],
 ) -> Tensor:
+    """As `_reverse_chunk`, step by step."""
     taped = ProblemRhs(rhs, taped=True)
     for i in range(len(steps) - 1, -1, -1):
         old = steps[i]
@@ -251,7 +259,7 @@ def _reverse_one_by_one(
             step = old.method.replay(taped, u, old.t, old.dt, old.ks)
             outputs, vectors = [step.u1], [lam.reshape(rhs.shape)]
             for p in points:
-                if p.step - offset == i:
+                if p.step == i:
                     outputs.append(step.evaluate(taped, p.theta))
                     vectors.append(cotangents[p.row])
             inputs = [u, *rhs.parameters]
@@ -263,49 +271,40 @@ def _reverse_one_by_one(
     return lam
 
 
-def _step_jacobians(
-    steps: Sequence[Step], rhs: RightHandSide, thetas: Sequence[float]
-) -> tuple[list[Tensor], list[Tensor]]:
+def _stacked(steps: Sequence[Step], rhs: RightHandSide) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Initial states (a leaf), times, step sizes and stages of steps."""
+    ts, dts = (
+        torch.tensor(values, dtype=rhs.dtype, device=rhs.device)
+        for values in ([step.t for step in steps], [step.dt for step in steps])
+    )
+    hints = torch.stack([torch.stack(step.ks) for step in steps])
+    return torch.stack([step.u0 for step in steps]).requires_grad_(), ts, dts, hints
+
+
+def _step_jacobians(steps: Sequence[Step], rhs: RightHandSide, thetas: Sequence[float]) -> tuple[Tensor, Tensor]:
     """∂u(θ)/∂u0 and ∂u(θ)/∂p of every step, at one relative position θ each."""
-    a: list[Tensor] = []
-    b: list[Tensor] = []
-    for first, last in _chunks(steps, rhs.numel):
-        a_part, b_part = _step_jacobians_of_one_method(steps[first:last], rhs, thetas[first:last])
-        a += a_part.unbind()
-        b += b_part.unbind()
-    return a, b
-
-
-def _step_jacobians_of_one_method(
-    steps: Sequence[Step], rhs: RightHandSide, thetas: Sequence[float]
-) -> tuple[Tensor, Tensor]:
     n, count, method = rhs.numel, len(steps), steps[0].method
     dense = any(theta != 1.0 for theta in thetas)
     parameters = [q.detach().expand(count, *q.shape).clone().requires_grad_() for q in rhs.parameters]
-    ts = torch.tensor([step.t for step in steps], dtype=rhs.dtype, device=rhs.device)
-    dts = torch.tensor([step.dt for step in steps], dtype=rhs.dtype, device=rhs.device)
-    n_hints = min(len(step.ks) for step in steps)
-    hints = torch.stack([torch.stack(step.ks[:n_hints]) for step in steps])
     with torch.enable_grad():
-        u0 = torch.stack([step.u0 for step in steps]).requires_grad_()
+        u0, ts, dts, hints = _stacked(steps, rhs)
 
         def again(u: Tensor, t: Tensor, dt: Tensor, hint: Tensor, *own: Tensor) -> tuple[Tensor, Tensor]:
             mapped = MappedRhs(rhs, rhs.functional(list(own)))
             return _replay(method, mapped, dense=dense)(u, t, dt, hint)
 
-        u1, ks = torch.vmap(again)(u0, ts, dts, hints, *parameters)
+        u1, ks = map_over(again, u0, ts, dts, hints, *parameters)
         rhs.nf += count * ks.shape[1]
         y = _dense_values(method, u0, u1, ks, dts, thetas) if dense else u1
-        flat = y.reshape(count, n)
+        flat, inputs = y.reshape(count, n), [u0, *parameters]
         rows_a, rows_b = [], []
         for r in range(n):
+            grads: Sequence[Tensor | None] = [None] * len(inputs)
             if flat.requires_grad:
-                grads = torch.autograd.grad(flat[:, r].sum(), [u0, *parameters], retain_graph=True, allow_unused=True)
-            else:
-                grads = [None] * (1 + len(parameters))
-            full = [torch.zeros_like(x) if g is None else g for g, x in zip(grads, [u0, *parameters], strict=True)]
-            rows_a.append(full[0].reshape(count, n))
-            rows_b.append(torch.cat([g.reshape(count, -1).to(u0.dtype) for g in full[1:]] or [u0.new_zeros(count, 0)], 1))
+                grads = torch.autograd.grad(flat[:, r].sum(), inputs, retain_graph=True, allow_unused=True)
+            du, *dp = (torch.zeros_like(x) if g is None else g for g, x in zip(grads, inputs, strict=True))
+            rows_a.append(du.reshape(count, n))
+            rows_b.append(torch.cat([u0.new_zeros(count, 0), *(g.reshape(count, -1).to(u0.dtype) for g in dp)], dim=1))
     return torch.stack(rows_a, dim=1), torch.stack(rows_b, dim=1)
 
 

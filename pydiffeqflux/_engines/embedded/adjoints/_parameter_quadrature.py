@@ -5,14 +5,14 @@ give the weighted sum of their vector-Jacobian products.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...._errors import GradientWarning
-from ...._rhs import RightHandSide
+from ...._rhs import CannotMapError, RightHandSide, map_over
 from .._step import Rhs, Step
 from .._trajectory import Forward, Trajectory
 from ._adjoint_rhs import flatten_parameters, unflatten_parameters
@@ -26,7 +26,7 @@ class ParameterVjp:
 
     def __init__(self, rhs: RightHandSide) -> None:
         self._rhs = rhs
-        self._mapped: Callable[[Tensor, Tensor], Tensor] | None = torch.vmap(rhs.unchecked)
+        self._mappable = True
 
     @property
     def batch(self) -> int:
@@ -40,14 +40,16 @@ class ParameterVjp:
             return []
         rhs.nf += len(ts)
         with torch.enable_grad():
-            if self._mapped is not None:
-                times = torch.tensor(ts, dtype=rhs.dtype, device=rhs.device)
-                try:
-                    return _gradients(self._mapped(us.detach(), times), rhs.parameters, cotangents)
-                except RuntimeError:  # f cannot be mapped; a loop gives the same numbers
-                    self._mapped = None
-            ks = torch.stack([rhs.unchecked(u, rhs.time(t)) for u, t in zip(us.detach(), ts, strict=True)])
-            return _gradients(ks, rhs.parameters, cotangents)
+            return _gradients(self._evaluate(us.detach(), ts), rhs.parameters, cotangents)
+
+    def _evaluate(self, us: Tensor, ts: Sequence[float]) -> Tensor:
+        rhs = self._rhs
+        if self._mappable:
+            try:
+                return map_over(rhs.unchecked, us, torch.tensor(ts, dtype=rhs.dtype, device=rhs.device))
+            except CannotMapError:  # a loop gives the same numbers
+                self._mappable = False
+        return torch.stack([rhs.unchecked(u, rhs.time(t)) for u, t in zip(us, ts, strict=True)])
 
 
 def _gradients(output: Tensor, parameters: list[Tensor], cotangents: Tensor) -> list[Tensor]:
