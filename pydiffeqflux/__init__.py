@@ -18,6 +18,7 @@ from ._algorithms import Euler as Euler
 from ._algorithms import Heun as Heun
 from ._algorithms import KenCarp4 as KenCarp4
 from ._algorithms import Midpoint as Midpoint
+from ._algorithms import RadauIIA5 as RadauIIA5
 from ._algorithms import Rodas4 as Rodas4
 from ._algorithms import Rodas5P as Rodas5P
 from ._algorithms import Rosenbrock23 as Rosenbrock23
@@ -30,6 +31,7 @@ from ._controllers import AbstractController as AbstractController
 from ._controllers import IController as IController
 from ._controllers import PIController as PIController
 from ._controllers import PIDController as PIDController
+from ._controllers import PredictiveController as PredictiveController
 from ._engines import Stats as Stats
 from ._errors import DiffEqError as DiffEqError
 from ._errors import EngineUnavailableError as EngineUnavailableError

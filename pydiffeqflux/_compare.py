@@ -82,7 +82,7 @@ class SensealgComparison:
 
     def __str__(self) -> str:
         header = ("sensealg", "gradient error", "forward ms", "backward ms", "peak MiB", "nf", "nf adjoint")
-        table = [header]
+        table: list[tuple[str, ...]] = [header]
         for row in self.rows:
             name = repr(row.sensealg)
             if row.failure is not None:
@@ -122,6 +122,12 @@ class SensealgComparison:
             xscale="log", yscale="log", xlabel="forward and backward, ms", ylabel="relative error of the gradient"
         )
         axes[1].set(xscale="log", xlabel="peak tensor memory, MiB")
+        for values, set_limits in (
+            ([1e3 * (row.forward + row.backward) for row in done], axes[0].set_xlim),
+            ([row.memory / 2**20 for row in done], axes[1].set_xlim),
+            ([max(row.error, tiny) for row in done], axes[0].set_ylim),
+        ):
+            set_limits(*_decades(values))
         for ax in axes:
             ax.grid(visible=True, which="both", alpha=0.25)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
@@ -142,6 +148,7 @@ def compare_sensealgs(
 
     The gradient is with respect to everything in the problem that requires one. The reference is
     `ReverseDiffAdjoint()` with `abstol = reltol = reference_tolerance`, so the errors include that of the solve itself.
+    They are relative: at a minimum of the loss, where the gradient vanishes, they mean nothing.
 
     Arguments:
         prob: the problem.
@@ -175,6 +182,13 @@ def compare_sensealgs(
         except (DiffEqError, RuntimeError) as error:
             rows.append(SensealgResult(sensealg, failure=str(error)))
     return SensealgComparison(tuple(rows), f"ReverseDiffAdjoint() at tolerance {reference_tolerance:g}")
+
+
+def _decades(values: Sequence[float]) -> tuple[float, float]:
+    """Whole decades around some numbers, so that a logarithmic axis has ticks worth reading."""
+    known = [value for value in values if value > 0.0 and math.isfinite(value)] or [1.0]
+    low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
+    return 10.0**low, 10.0 ** max(high, low + 1)
 
 
 def _private_copy(prob: ODEProblem) -> tuple[ODEProblem, list[Tensor]]:

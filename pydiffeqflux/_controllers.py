@@ -27,8 +27,16 @@ class IController(AbstractController):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PredictiveController(AbstractController):
+    """The elementary controller with Gustafsson's forecast of the error, the default of most stiff methods.
+
+    Engines: embedded. References: Gustafsson 1994; Hairer, Wanner, *Solving ODEs II*, IV.8.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PIController(AbstractController):
-    """Proportional-integral control, the default of the adaptive methods.
+    """Proportional-integral control, the default of the explicit methods.
 
     Arguments:
         beta1: exponent of the current error; `None` takes 7/(10 order), as OrdinaryDiffEq.jl does.

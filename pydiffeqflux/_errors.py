@@ -1,5 +1,7 @@
 """Every exception and warning that pydiffeqflux raises on purpose."""
 
+from ._retcode import ReturnCode
+
 
 class DiffEqError(Exception):
     """Base class of the exceptions of this package."""
@@ -39,7 +41,7 @@ class SolverError(DiffEqError, RuntimeError):
         retcode: the [`ReturnCode`][pydiffeqflux.ReturnCode] of the solve.
     """
 
-    def __init__(self, message: str, retcode: object) -> None:
+    def __init__(self, message: str, retcode: ReturnCode) -> None:
         super().__init__(message)
         self.retcode = retcode
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def _times(name: str, values: Any, tspan: tuple[float, float]) -> tuple[float, .
         if not math.isfinite(t) or not min(t0, t1) - slack <= t <= max(t0, t1) + slack:
             raise InvalidOptionError(f"{name} holds {t}, which is outside the time span {tspan}.")
     direction = 1.0 if t1 > t0 else -1.0
-    for earlier, later in zip(times, times[1:], strict=False):
+    for earlier, later in pairwise(times):
         if direction * (later - earlier) <= 0:
             order = "increase" if direction > 0 else "decrease"
             raise InvalidOptionError(

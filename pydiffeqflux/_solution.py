@@ -120,27 +120,22 @@ class Solution:
         if ax is None:
             ax = plt.figure(layout="constrained").add_subplot()
         t, u = self.numpy()
-        labels = [f"u{list(index)}" if len(index) > 1 else f"u[{index[0]}]" for index in np.ndindex(*u.shape[1:])] or [
-            "u"
-        ]
         if self._raw.spec.options.dense and self.retcode.success:
             t = np.linspace(*self.prob.tspan, max(200, 4 * len(t)))
             with torch.no_grad():
                 value = self(t)
             u = value.numpy(force=True) if isinstance(value, Tensor) else value
-        u = u.reshape(len(t), -1)
-        series = (
-            [(u, labels)]
-            if not np.iscomplexobj(u)
-            else [
-                (u.real, [f"Re {name}" for name in labels]),
-                (u.imag, [f"Im {name}" for name in labels]),
-            ]
-        )
-        for values, names in series:
-            for column, name in zip(values.T, names, strict=True):
-                ax.plot(t, column, **({"label": name} | kwargs))
+        indices = list(np.ndindex(u.shape[1:]))
+        for index, column in zip(indices, u.reshape(len(t), -1).T, strict=True):
+            name = f"u[{', '.join(map(str, index))}]" if index else "u"
+            parts = {name: column}
+            if np.iscomplexobj(column):
+                parts = {f"Re {name}": np.real(column), f"Im {name}": np.imag(column)}
+            for label, values in parts.items():
+                (line,) = ax.plot(t, values, **kwargs)
+                if "label" not in kwargs:
+                    line.set_label(label)
         ax.set_xlabel("t")
-        if len(labels) <= 10:
+        if len(indices) <= 10:
             ax.legend()
         return ax

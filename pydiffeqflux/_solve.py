@@ -47,8 +47,8 @@ def solve(
 ) -> Solution:
     """Solve a differential equation, differentiably.
 
-    Gradients of whatever is computed from the result flow to `u0`, to the tensors of `p`, to the parameters of `f` if it
-    is an `nn.Module`, and to other leaf tensors that `f` uses.
+    Gradients of whatever is computed from the result flow to `u0`, to the tensors of `p`, to the parameters of `f` if
+    it is an `nn.Module`, and to other leaf tensors that `f` uses.
 
     Arguments:
         prob: the problem.
@@ -64,13 +64,16 @@ def solve(
         dt: the step size of a fixed-step solve (`adaptive=False`, or a method without error estimate); else the first
             step size, `None` to estimate it. Positive in both directions of time.
         adaptive: whether the step size follows the error estimate.
-        dtmin, dtmax: bounds of the step size.
+        dtmin: lower bound of the step size; a smaller one ends the solve with `ReturnCode.DtLessThanMin`.
+        dtmax: upper bound of the step size.
         maxiters: bound of the number of steps, rejected ones included.
         tstops: times that a step must end at, for example discontinuities of `f`.
-        save_start, save_end: with `saveat=None`, whether to save the initial and the final state.
+        save_start: with `saveat=None`, whether to save the initial state.
+        save_end: with `saveat=None` and `save_everystep=False`, whether to save the final state.
         save_everystep: with `saveat=None`, whether to save every step; `False` saves the ends only.
         dense: whether `sol(t)` will be wanted; `None` means yes unless `saveat` is given or `save_everystep` is false.
-        controller: the step size controller; `None` is [`PIController`][]`()`.
+        controller: the step size controller; `None` takes [`PIController`][] for explicit methods and `KenCarp4()`,
+            [`PredictiveController`][] for the others.
         engine: `"embedded"`, `"julia"`, or `"auto"` for the best one that is ready.
         progress: whether to show a progress bar.
         verbose: whether a solve that fails warns ([`SolveWarning`][]).

@@ -10,6 +10,7 @@ from ._explicit import Midpoint as Midpoint
 from ._explicit import Tsit5 as Tsit5
 from ._explicit import Vern7 as Vern7
 from ._implicit import KenCarp4 as KenCarp4
+from ._implicit import RadauIIA5 as RadauIIA5
 from ._implicit import Rodas4 as Rodas4
 from ._implicit import Rodas5P as Rodas5P
 from ._implicit import Rosenbrock23 as Rosenbrock23

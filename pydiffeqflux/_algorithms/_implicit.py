@@ -10,7 +10,8 @@ from ._base import AbstractAlgorithm
 class Rosenbrock23(AbstractAlgorithm):
     """Shampine's L-stable Rosenbrock method of MATLAB's ode23s. Order 2, for loose tolerances (above 1e-2).
 
-    Dense output: order 2. Mass matrices, also singular ones.
+    Dense output: order 2. Mass matrices, also singular ones; but the error estimate is coarse in the algebraic
+    variables of a DAE, and the steps become very small there below tolerances of about 1e-2.
 
     References: Shampine, Reichelt 1997, *The MATLAB ODE suite*.
     """
@@ -49,11 +50,25 @@ class Rodas5P(AbstractAlgorithm):
 
 
 @dataclass(frozen=True, slots=True)
+class RadauIIA5(AbstractAlgorithm):
+    """The three-stage Radau IIA collocation method. Order 5; L-stable; for stiff problems at tight tolerances.
+
+    The three stages are one system of 3N equations, so it suits small systems. The Jacobian and the factors are kept
+    as long as Newton's iteration converges fast with them. Dense output: the collocation polynomial, order 3.
+
+    References: Hairer, Wanner, *Solving ODEs II*, IV.8.
+    """
+
+    order: ClassVar[int] = 5
+    is_stiff: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
 class KenCarp4(AbstractAlgorithm):
     """Kennedy and Carpenter's ESDIRK 4(3), the implicit part of ARK4(3)6L[2]SA. Order 4; L-stable.
 
     Its Jacobian and its LU factors are kept as long as Newton's iteration converges with them, which makes it the
-    choice where Jacobians are expensive. Dense output: order 3.
+    choice where Jacobians are expensive. Dense output: cubic Hermite.
 
     References: Kennedy, Carpenter 2003, *Additive Runge-Kutta schemes for convection-diffusion-reaction equations*.
     """

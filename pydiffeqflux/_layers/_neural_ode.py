@@ -58,12 +58,12 @@ class NeuralODE(nn.Module):
         self.alg = alg
         self.time_dependent = _takes_time(model) if time_dependent is None else time_dependent
         self.kwargs = kwargs
-        # Not registered as a submodule: the parameters belong to `model` alone.
-        self.__dict__["_dynamics"] = _Dynamics(model, time_dependent=self.time_dependent)
+        # In a tuple it is not registered as a submodule: the parameters belong to `model` alone.
+        self._dynamics = (_Dynamics(model, time_dependent=self.time_dependent),)
 
     def forward(self, u0: Tensor, **kwargs: Any) -> Solution:
         """Solve from `u0`; `kwargs` override the options given at construction."""
-        return solve(ODEProblem(self._dynamics, u0, self.tspan), self.alg, **(self.kwargs | kwargs))
+        return solve(ODEProblem(self._dynamics[0], u0, self.tspan), self.alg, **(self.kwargs | kwargs))
 
     def extra_repr(self) -> str:
         """The settings, for `repr`."""

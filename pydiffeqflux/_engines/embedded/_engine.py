@@ -90,7 +90,8 @@ class EmbeddedEngine(AbstractEngine):
                 raise UnsupportedError(f"the embedded engine has no {part!r}; it has {known}.")
         if isinstance(alg, algs.AutoAlgSwitch) and not isinstance(alg.nonstiffalg, algs.Tsit5 | algs.DP5 | algs.Vern7):
             raise UnsupportedError(
-                f"AutoAlgSwitch cannot watch the stability of {alg.nonstiffalg!r}; start from Tsit5(), DP5() or Vern7()."
+                f"AutoAlgSwitch cannot watch the stability of {alg.nonstiffalg!r}; start from Tsit5(), DP5() "
+                "or Vern7()."
             )
         if prob.mass_matrix is not None and not alg.mass_matrix:
             raise UnsupportedError(
@@ -111,7 +112,7 @@ class EmbeddedEngine(AbstractEngine):
 
     def solve(self, spec: SolveSpec) -> RawSolution:
         rhs, options, (t0, t1) = spec.rhs, spec.options, spec.tspan
-        taped = isinstance(spec.sensealg, ReverseDiffAdjoint) and rhs.numel > _discrete.TAPE_LIMIT
+        taped = isinstance(spec.sensealg, ReverseDiffAdjoint) and _discrete.is_taped(spec.alg, rhs.numel)
         if rhs.mass_matrix is not None:
             with torch.no_grad():
                 check_consistent(rhs, t0, options)

@@ -9,10 +9,13 @@ from torch import Tensor
 from ._esdirk_tableaus import EsdirkTableau
 from ._norm import ErrorNorm
 from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
+from ._tableaus import hermite
 
 MAX_ITERATIONS = 10
 CONVERGENCE = 1e-2
 """The last Newton correction may contribute this share of the tolerance."""
+SLOW_ITERATIONS = 3
+"""More iterations than this for a stage, and the Jacobian is renewed for the next step."""
 STALE_RATIO = 0.2
 """Relative change of the step size up to which the factors of W are kept."""
 
@@ -40,12 +43,18 @@ class Esdirk(Method):
         self._gamma = tableau.gamma
         self._stages = tuple((c, nonzero(a)) for c, a in zip(tableau.c, tableau.a, strict=True))[1:]
         self._btilde = nonzero(tableau.btilde)
-        self._dense = tableau.dense
+        # Cubic Hermite: the first and the last stage are the derivatives at the ends of the step. The method's own
+        # dense output uses the derivatives of the stiff stages between them, which are not accurate enough.
+        *rows, end = hermite((*tableau.a[-1], tableau.gamma))
+        rows[-1] = tuple(a + b for a, b in zip(rows[-1], end, strict=True))
+        self._dense = tuple(rows)
         self._norm = norm
         self._smoother: Callable[[Tensor], Tensor] | None = None
         self._jacobian: LinearSystem | None = None
+        self._iterations = 0
 
     def step(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: _Newton | None) -> Step:
+        assert isinstance(dt, float)
         with torch.no_grad():
             newton = self._refresh(rhs, u, t, dt, carry)
             ks = None if newton is None else self._solve_stages(rhs, u, t, dt, newton)
@@ -58,10 +67,12 @@ class Esdirk(Method):
         if torch.is_grad_enabled():
             return self.replay(rhs, u, t, dt, ks)
         u1 = combine(u, [*ks], (*self._stages[-1][1], (len(ks) - 1, self._gamma)), dt)
-        carry = _Newton(ks[-1], newton.jacobian, newton.solve, newton.gdt, fresh=False)
+        # An iteration that has become slow wants a new Jacobian.
+        slow = self._iterations > SLOW_ITERATIONS
+        carry = None if slow else _Newton(ks[-1], newton.jacobian, newton.solve, newton.gdt, fresh=False)
         return Step(self, t, dt, u, u1, ks, carry=carry, retry=newton)
 
-    def _refresh(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: _Newton | None) -> _Newton | None:
+    def _refresh(self, rhs: Rhs, u: Tensor, t: Time, dt: float, carry: _Newton | None) -> _Newton | None:
         gdt = self._gamma * dt
         if carry is None:
             k1, jacobian, _ = rhs.linearise(u, t)
@@ -74,15 +85,17 @@ class Esdirk(Method):
         self.nw += 1
         return None if solve is None else _Newton(k1, jacobian, solve, gdt, fresh)
 
-    def _solve_stages(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, newton: _Newton) -> list[Tensor] | None:
+    def _solve_stages(self, rhs: Rhs, u: Tensor, t: Time, dt: float, newton: _Newton) -> list[Tensor] | None:
         ks = [rhs(u, t) if newton.k1 is None else newton.k1]
         gdt = self._gamma * dt
         weights = self._norm.weights(u, u)
+        self._iterations = 0
         for c, a in self._stages:
             base = combine(u, ks, a, dt)
             k = ks[-1]
             previous = None
-            for _ in range(MAX_ITERATIONS):
+            for iteration in range(1, MAX_ITERATIONS + 1):
+                self._iterations = max(self._iterations, iteration)
                 # Newton on R(k) = f(base + γ dt k) - k, with W = 1/(γ dt) - J from newton.gdt.
                 residual = rhs(base.add(k, alpha=gdt), t + c * dt) - k
                 correction = newton.solve(residual).mul_(2.0 / (newton.gdt * (1.0 + gdt / newton.gdt)))

@@ -1,6 +1,6 @@
 """Coefficients of the ESDIRK methods. Data only; the formulas are in `_esdirk.py`.
 
-Source: Kennedy and Carpenter 2003, the implicit part of ARK4(3)6L[2]SA with its dense output.
+Source: Kennedy and Carpenter 2003, the implicit part of ARK4(3)6L[2]SA.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,6 @@ class EsdirkTableau:
         c: abscissae.
         a: stage weights below the diagonal; the last row is `b` without its last entry.
         btilde: weights of the error estimate.
-        dense: for every stage the coefficients of θ¹, θ², … of its weight bᵢ(θ).
     """
 
     order: int
@@ -27,7 +26,6 @@ class EsdirkTableau:
     c: Row
     a: tuple[Row, ...]
     btilde: Row
-    dense: tuple[Row, ...]
 
 
 _B = (82889 / 524892, 0.0, 15625 / 83664, 69875 / 102672, -2260 / 8211, 0.25)
@@ -54,12 +52,4 @@ KENCARP4 = EsdirkTableau(
         _B[:-1],
     ),
     btilde=tuple(b - e for b, e in zip(_B, _B_EMBEDDED, strict=True)),
-    dense=(
-        (6943876665148 / 7220017795957, -54480133 / 30881146, 6818779379841 / 7100303317025),
-        (0.0, 0.0, 0.0),
-        (7640104374378 / 9702883013639, -11436875 / 14766696, 2173542590792 / 12501825683035),
-        (-20649996744609 / 7521556579894, 174696575 / 18121608, -31592104683404 / 5083833661969),
-        (8854892464581 / 2390941311638, -12120380 / 966161, 61146701046299 / 7138195549469),
-        (-11397109935349 / 6675773540249, 3843 / 706, -17219254887155 / 4939391667607),
-    ),
 )

@@ -1,9 +1,9 @@
 """Explicit Runge-Kutta steps."""
 
-
 import torch
 from torch import Tensor
 
+from ._norm import ErrorNorm
 from ._step import Method, Rhs, Step, Time, combine, nonzero, weighted_sum
 from ._tableaus import ButcherTableau
 
@@ -13,7 +13,7 @@ class ExplicitRK(Method):
 
     stages_are_derivatives = True
 
-    def __init__(self, tableau: ButcherTableau) -> None:
+    def __init__(self, tableau: ButcherTableau, norm: ErrorNorm) -> None:
         self.order = tableau.order
         self.error_order = tableau.error_order
         self.adaptive = tableau.btilde is not None
@@ -26,6 +26,7 @@ class ExplicitRK(Method):
         self._btilde = nonzero(tableau.btilde or ())
         self._dense = tableau.dense
         self._tableau = tableau
+        self._norm = norm
 
     def step(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: Tensor | None) -> Step:
         ks = [rhs(u, t) if carry is None else carry]
@@ -43,11 +44,15 @@ class ExplicitRK(Method):
         return weighted_sum(step.ks, self._btilde).mul_(step.dt)
 
     def eigenvalue(self, step: Step) -> float:
-        """|f(x_s) - f(x_{s-1})| / |x_s - x_{s-1}| for the last two stages, both at the end of the step."""
+        """|f(x_s) - f(x_{s-1})| / |x_s - x_{s-1}| for the last two stages, both at the end of the step.
+
+        Measured in tolerances: else large, slow components would hide small, stiff ones.
+        """
         last, before = (combine(step.u0, step.ks, weights, step.dt) for _, weights in self._stages[:-3:-1])
         k_last, k_before = step.ks[self._n_stages - 1], step.ks[self._n_stages - 2]
-        distance = float(torch.linalg.vector_norm(last - before))
-        return float(torch.linalg.vector_norm(k_last - k_before)) / distance if distance > 0.0 else 0.0
+        weights = self._norm.weights(step.u0, step.u1)
+        distance = float(torch.linalg.vector_norm((last - before) / weights))
+        return float(torch.linalg.vector_norm((k_last - k_before) / weights)) / distance if distance > 0.0 else 0.0
 
     def matrices(self, *, dense: bool) -> tuple[list[list[float]], list[float], list[float]]:
         """Stage weights as a square matrix, step weights and abscissae; with the extra stages of the dense output."""

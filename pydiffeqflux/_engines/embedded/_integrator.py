@@ -91,7 +91,9 @@ class Integrator:
         assert self.dt is not None
         remaining = t_stop - self.t
         dt = self.dt
-        last = abs(dt) >= abs(remaining) * (1.0 - 100 * EPS)
+        # Rounding has added up in t; a step that would leave no more than that goes all the way.
+        rounding = max(100 * EPS * max(abs(self.t), abs(t_stop)), 1e-9 * abs(dt) * (not self._adaptive))
+        last = abs(remaining) - abs(dt) <= rounding
         if last:
             dt = remaining
         step = self._method.step(self._rhs, self.u, self.t, dt, self._carry)
@@ -100,13 +102,15 @@ class Integrator:
         factor = 1.0
         if self._adaptive:
             error = self._error(step)
-            accepted, factor = self._control.propose(error)
+            accepted, factor = self._control.propose(error, dt)
             if not accepted:
                 reason = ReturnCode.DtLessThanMin if math.isfinite(error) else ReturnCode.Unstable
                 return self._reject(step, factor, reason)
         elif not bool(torch.isfinite(step.u1.detach()).all()):
             return ReturnCode.Unstable
         factor *= self._method.after(step)
+        if 1.0 <= factor <= self._method.deadband:
+            factor = 1.0
         proposal = dt * factor
         if last and abs(proposal) < abs(self.dt):
             proposal = self.dt  # the stop cut this step short; it says little about the next one

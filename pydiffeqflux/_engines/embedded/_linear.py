@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ._step import Time
 
-INVERSE_LIMIT = 16
+INVERSE_LIMIT = 24
 """Up to this many states the inverse of W is formed: eight products with it cost less than eight pairs of triangular
 solves, whose fixed cost dominates at this size."""
 
@@ -19,6 +19,20 @@ class DenseJacobian:
         self._matrix = matrix
         self._mass = mass
         self._shape = shape
+
+    @property
+    def matrix(self) -> Tensor:
+        """J itself, `(N, N)`."""
+        return self._matrix
+
+    def factor_stages(self, matrix: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """As in `LinearSystem`; stages are solved together as one system."""
+        eye_n, eye_s = (
+            torch.eye(m, dtype=matrix.dtype, device=matrix.device) for m in (len(self._matrix), len(matrix))
+        )
+        mass = eye_n if self._mass is None else self._mass
+        w = torch.kron(matrix, mass) - torch.kron(eye_s, self._matrix.contiguous())
+        return _solver(w, torch.Size([len(matrix), *self._shape]))
 
     def norm(self) -> float:
         return float(torch.linalg.matrix_norm(self._matrix, torch.inf))
@@ -34,14 +48,23 @@ class DenseJacobian:
         else:
             w = -self._matrix
             w.diagonal().add_(scale)
-        if n <= INVERSE_LIMIT or isinstance(scale, Tensor):
-            inverse, info = torch.linalg.inv_ex(w)
-            if not isinstance(scale, Tensor) and int(info):
-                return None
-            if len(shape) == 1:
-                return lambda b: inverse @ b
+        if isinstance(scale, Tensor):  # under vmap, where a test for singularity cannot branch
+            inverse = torch.linalg.inv_ex(w)[0]
             return lambda b: (inverse @ b.reshape(n)).reshape(shape)
-        lu, pivots, info = torch.linalg.lu_factor_ex(w)
+        return _solver(w, shape)
+
+
+def _solver(w: Tensor, shape: torch.Size) -> Callable[[Tensor], Tensor] | None:
+    """A function that solves W x = b for tensors of that shape, or `None` where W is singular."""
+    n = len(w)
+    if n <= INVERSE_LIMIT:
+        inverse, info = torch.linalg.inv_ex(w)
         if int(info):
             return None
-        return lambda b: torch.linalg.lu_solve(lu, pivots, b.reshape(n, 1)).reshape(shape)
+        if len(shape) == 1:
+            return lambda b: inverse @ b
+        return lambda b: (inverse @ b.reshape(n)).reshape(shape)
+    lu, pivots, info = torch.linalg.lu_factor_ex(w)
+    if int(info):
+        return None
+    return lambda b: torch.linalg.lu_solve(lu, pivots, b.reshape(n, 1)).reshape(shape)

@@ -7,23 +7,25 @@ from . import _esdirk_tableaus, _rosenbrock_tableaus, _tableaus
 from ._esdirk import Esdirk
 from ._explicit_rk import ExplicitRK
 from ._norm import ErrorNorm
+from ._radau import RadauIIA
 from ._rosenbrock import Rosenbrock
 from ._step import Method
 from ._switching import Switching
 
 METHODS: dict[type[algs.AbstractAlgorithm], Callable[[ErrorNorm], Method]] = {
-    algs.Euler: lambda norm: ExplicitRK(_tableaus.EULER),
-    algs.Midpoint: lambda norm: ExplicitRK(_tableaus.MIDPOINT),
-    algs.Heun: lambda norm: ExplicitRK(_tableaus.HEUN),
-    algs.RK4: lambda norm: ExplicitRK(_tableaus.RK4),
-    algs.BS3: lambda norm: ExplicitRK(_tableaus.BS3),
-    algs.DP5: lambda norm: ExplicitRK(_tableaus.DP5),
-    algs.Tsit5: lambda norm: ExplicitRK(_tableaus.TSIT5),
-    algs.Vern7: lambda norm: ExplicitRK(_tableaus.VERN7),
+    algs.Euler: lambda norm: ExplicitRK(_tableaus.EULER, norm),
+    algs.Midpoint: lambda norm: ExplicitRK(_tableaus.MIDPOINT, norm),
+    algs.Heun: lambda norm: ExplicitRK(_tableaus.HEUN, norm),
+    algs.RK4: lambda norm: ExplicitRK(_tableaus.RK4, norm),
+    algs.BS3: lambda norm: ExplicitRK(_tableaus.BS3, norm),
+    algs.DP5: lambda norm: ExplicitRK(_tableaus.DP5, norm),
+    algs.Tsit5: lambda norm: ExplicitRK(_tableaus.TSIT5, norm),
+    algs.Vern7: lambda norm: ExplicitRK(_tableaus.VERN7, norm),
     algs.Rosenbrock23: lambda norm: Rosenbrock(_rosenbrock_tableaus.ROSENBROCK23),
     algs.Rodas4: lambda norm: Rosenbrock(_rosenbrock_tableaus.RODAS4),
     algs.Rodas5P: lambda norm: Rosenbrock(_rosenbrock_tableaus.RODAS5P),
     algs.KenCarp4: lambda norm: Esdirk(_esdirk_tableaus.KENCARP4, norm),
+    algs.RadauIIA5: RadauIIA,
 }
 """The methods of this engine. A new one is a tableau, an algorithm class and a line here."""
 

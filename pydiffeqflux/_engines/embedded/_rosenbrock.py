@@ -1,6 +1,5 @@
 """Rosenbrock steps: linearly implicit, one Jacobian and one factorisation a step."""
 
-
 from torch import Tensor
 
 from ._rosenbrock_tableaus import RosenbrockTableau
@@ -13,6 +12,7 @@ class Rosenbrock(Method):
     """The Rosenbrock method of a tableau. A rejected step is tried again with the same Jacobian."""
 
     adaptive = True
+    predictive = True
     stages_are_derivatives = False
 
     def __init__(self, tableau: RosenbrockTableau) -> None:

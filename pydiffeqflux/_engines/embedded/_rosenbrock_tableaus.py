@@ -64,7 +64,7 @@ def _rosenbrock23() -> RosenbrockTableau:
     k2 = (-2 * d / (s * d), 1 / (s * d))
     return RosenbrockTableau(
         order=2,
-        error_order=1,
+        error_order=2,  # the companion has order 3
         gamma=d,
         c=(0.0, 0.5, 1.0),
         a=((), (0.5 / d,), (1 / d, 1 / d)),

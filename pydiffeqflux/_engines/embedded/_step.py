@@ -23,6 +23,15 @@ class LinearSystem(Protocol):
         """A function that solves W x = b for states b, or `None` where W is singular."""
         ...
 
+    def factor_stages(self, matrix: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """A function that solves (matrix ⊗ M - I ⊗ J) x = b for stacked states `(s, *shape)`, as `factor`."""
+        ...
+
+    @property
+    def matrix(self) -> Tensor:
+        """J itself, `(N, N)`."""
+        ...
+
     def norm(self) -> float:
         """The largest absolute row sum of J."""
         ...
@@ -53,6 +62,7 @@ class Step:
         carry: what the method hands to the next step if this one is accepted.
         retry: what it hands to the next attempt if this one is rejected.
         end: the exact time at its end, `t + dt` up to rounding.
+        estimate: its error estimate, where that is a by-product of the step.
         failed: whether a nonlinear or linear solve failed, so that `u1` means nothing.
     """
 
@@ -65,17 +75,20 @@ class Step:
     carry: Any = None
     retry: Any = None
     end: float = math.nan
+    estimate: Tensor | None = None
     failed: bool = False
     _coefficients: Tensor | None = field(default=None, repr=False)
 
     def coefficients(self, rhs: Rhs) -> Tensor:
         """The tensors c₁, c₂, … of u(θ) = u0 + Σ cₘ θᵐ, stacked: shape `(degree, *shape)`."""
-        if self._coefficients is None:
+        result = self._coefficients
+        if result is None:
             stages = torch.stack(self.method.dense_stages(rhs, self))
-            table = self.method.dense_table(stages)
-            result = torch.tensordot(table, stages, 1)
-            self._coefficients = result * self.dt if self.method.stages_are_derivatives else result
-        return self._coefficients
+            result = torch.tensordot(self.method.dense_table(stages), stages, 1)
+            if self.method.stages_are_derivatives:
+                result = result * self.dt
+            self._coefficients = result
+        return result
 
     def evaluate(self, rhs: Rhs, theta: float, derivative: int = 0) -> Tensor:
         """The dense output, or a time derivative of it, at `t + theta * dt`."""
@@ -113,6 +126,8 @@ class Method(ABC):
         error_order: order of the embedded method.
         adaptive: whether there is an error estimate.
         stages_are_derivatives: whether the stages must be multiplied by the step size to become increments.
+        deadband: a step size that could grow by no more than this factor is kept, to save factorisations.
+        predictive: whether `PredictiveController` is the default, not `PIController`.
         nsolve, nw: linear solves and factorisations so far.
     """
 
@@ -120,6 +135,8 @@ class Method(ABC):
     error_order: int
     adaptive: bool
     stages_are_derivatives: bool
+    deadband: float = 1.0
+    predictive: bool = False
     nsolve: int = 0
     nw: int = 0
     _dense: tuple[tuple[float, ...], ...]

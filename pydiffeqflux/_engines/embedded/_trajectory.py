@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,6 +20,10 @@ class Forward(Protocol):
 
     def state(self, t: float) -> Tensor:
         """The state at `t`."""
+        ...
+
+    def breaks(self, a: float, b: float) -> list[float]:
+        """The ends of steps strictly between `a` and `b`, in the direction from `a` to `b`."""
         ...
 
 
@@ -53,6 +57,13 @@ class Trajectory:
     def state(self, t: float) -> Tensor:
         """The state at `t`."""
         return self.evaluate(t)
+
+    def breaks(self, a: float, b: float) -> list[float]:
+        """The ends of steps strictly between `a` and `b`, in the direction from `a` to `b`."""
+        low, high = sorted((self._direction * a, self._direction * b))
+        inside = self._ends[bisect_right(self._ends, low) : bisect_left(self._ends, high)]
+        times = [self._direction * end for end in inside]
+        return times if self._direction * (b - a) > 0.0 else times[::-1]
 
 
 class CheckpointedTrajectory:
@@ -89,6 +100,13 @@ class CheckpointedTrajectory:
         if segment is None:
             segment = self._load(index)
         return segment.state(t)
+
+    def breaks(self, a: float, b: float) -> list[float]:
+        """The ends of steps strictly between `a` and `b`, in the direction from `a` to `b`."""
+        early, late = (a, b) if self._direction * (b - a) > 0.0 else (b, a)
+        first, last = self._step_index(early), self._step_index(late)
+        times = [t for t in self.times[first : last + 2] if min(a, b) < t < max(a, b)]
+        return times if early == a else times[::-1]
 
     def _step_index(self, t: float) -> int:
         low, high = 0, len(self.times) - 1  # the step that ends at times[i + 1]

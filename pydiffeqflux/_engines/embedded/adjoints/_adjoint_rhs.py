@@ -1,12 +1,12 @@
 r"""Right-hand sides of the adjoint ODE.
 
-For a loss \( L = \sum_i v_i \cdot u(t_i) \) the adjoint state λ solves \( λ' = -λ^T ∂f/∂u \) backwards from t1, jumps by
-\( v_i \) at \( t_i \), and ends as \( dL/du_0 \); \( μ' = -λ^T ∂f/∂p \) ends as \( dL/dp \). The states are flat vectors:
-λ, then μ; with the forward state in front for the backsolve adjoint.
+For a loss \( L = \sum_i v_i \cdot u(t_i) \) the adjoint state λ solves \( λ' = -λ^T ∂f/∂u \) backwards from t1, jumps
+by \( v_i \) at \( t_i \), and ends as \( dL/du_0 \); \( μ' = -λ^T ∂f/∂p \) ends as \( dL/dp \). The states are flat
+vectors: λ, then μ; with the forward state in front for the backsolve adjoint.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ def parameter_count(parameters: list[Tensor]) -> int:
 class AdjointRhs(ABC):
     """A right-hand side of the adjoint ODE, in the form that methods step with."""
 
-    mass = None
+    mass: Callable[[Tensor], Tensor] | None = None
 
     def __init__(self, rhs: RightHandSide, size: int) -> None:
         self.shape = torch.Size([size])
@@ -50,24 +50,24 @@ class AdjointRhs(ABC):
         self._rhs = rhs
 
     @abstractmethod
-    def __call__(self, z: Tensor, t: Time) -> Tensor:
+    def __call__(self, u: Tensor, t: Time) -> Tensor:
         """The derivative of the adjoint state."""
 
     @abstractmethod
-    def _linear_system(self, z: Tensor, t: float) -> LinearSystem:
+    def _linear_system(self, u: Tensor, t: float) -> LinearSystem:
         """The Jacobian with respect to the adjoint state."""
 
-    def linearise(self, z: Tensor, t: Time) -> tuple[Tensor, LinearSystem, Tensor]:
+    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, LinearSystem, Tensor]:
         """The derivative, its Jacobian and its time derivative.
 
         The last is a difference: the right-hand side depends on time through the dense output of the forward solution,
         which is a polynomial between steps.
         """
         assert isinstance(t, float)
-        k = self(z, t)
+        k = self(u, t)
         # The square root of the rounding unit balances truncation against cancellation.
         delta = -(torch.finfo(self.dtype).eps ** 0.5) * max(abs(t), 1e-3)
-        return k, self._linear_system(z, t), (self(z, t + delta) - k) / delta
+        return k, self._linear_system(u, t), (self(u, t + delta) - k) / delta
 
 
 class LambdaRhs(AdjointRhs):
@@ -77,13 +77,13 @@ class LambdaRhs(AdjointRhs):
         super().__init__(rhs, rhs.numel)
         self._forward = forward
 
-    def __call__(self, z: Tensor, t: Time) -> Tensor:
+    def __call__(self, u: Tensor, t: Time) -> Tensor:
         assert isinstance(t, float)
         x, k = self._rhs.evaluate_with_graph(self._forward.state(t), t)
-        dx, _ = self._rhs.vjp(k, x, z.reshape(self._rhs.shape), parameters=False)
+        dx, _ = self._rhs.vjp(k, x, u.reshape(self._rhs.shape), parameters=False)
         return -dx.reshape(-1)
 
-    def _linear_system(self, z: Tensor, t: float) -> LinearSystem:
+    def _linear_system(self, u: Tensor, t: float) -> LinearSystem:
         _, jacobian, _ = self._rhs.jacobian(self._forward.state(t), t)
         return DenseJacobian(-jacobian.T, None, self.shape)
 
@@ -95,18 +95,18 @@ class InterpolatingRhs(AdjointRhs):
         super().__init__(rhs, rhs.numel + parameter_count(rhs.parameters))
         self._forward = forward
 
-    def __call__(self, z: Tensor, t: Time) -> Tensor:
+    def __call__(self, u: Tensor, t: Time) -> Tensor:
         assert isinstance(t, float)
         x, k = self._rhs.evaluate_with_graph(self._forward.state(t), t)
         n = self._rhs.numel
-        dx, dp = self._rhs.vjp(k, x, z[:n].reshape(self._rhs.shape), parameters=True)
+        dx, dp = self._rhs.vjp(k, x, u[:n].reshape(self._rhs.shape), parameters=True)
         return -torch.cat([dx.reshape(-1), flatten_parameters(dp, dx)])
 
-    def _linear_system(self, z: Tensor, t: float) -> LinearSystem:
+    def _linear_system(self, u: Tensor, t: float) -> LinearSystem:
         rhs, n = self._rhs, self._rhs.numel
-        u = self._forward.state(t)
-        _, jacobian, _ = rhs.jacobian(u, t)
-        x, k = rhs.evaluate_with_graph(u, t)
+        state = self._forward.state(t)
+        _, jacobian, _ = rhs.jacobian(state, t)
+        x, k = rhs.evaluate_with_graph(state, t)
 
         def feed(v: Tensor) -> Tensor:
             """∂μ'/∂λ · v, which is -vᵀ ∂f/∂p."""
@@ -122,25 +122,24 @@ class BacksolveRhs(AdjointRhs):
     def __init__(self, rhs: RightHandSide) -> None:
         super().__init__(rhs, 2 * rhs.numel + parameter_count(rhs.parameters))
 
-    def __call__(self, z: Tensor, t: Time) -> Tensor:
+    def __call__(self, u: Tensor, t: Time) -> Tensor:
         assert isinstance(t, float)
         n, shape = self._rhs.numel, self._rhs.shape
-        x, k = self._rhs.evaluate_with_graph(z[:n].reshape(shape), t)
-        dx, dp = self._rhs.vjp(k, x, z[n : 2 * n].reshape(shape), parameters=True)
+        x, k = self._rhs.evaluate_with_graph(u[:n].reshape(shape), t)
+        dx, dp = self._rhs.vjp(k, x, u[n : 2 * n].reshape(shape), parameters=True)
         return torch.cat([k.detach().reshape(-1), -dx.reshape(-1), -flatten_parameters(dp, dx)])
 
-    def _linear_system(self, z: Tensor, t: float) -> LinearSystem:
+    def _linear_system(self, u: Tensor, t: float) -> LinearSystem:
         rhs, n = self._rhs, self._rhs.numel
         with torch.enable_grad():
-            y = z[: 2 * n].detach().requires_grad_()
+            y = u[: 2 * n].detach().requires_grad_()
             k = rhs(y[:n].reshape(rhs.shape), t).reshape(-1)
             inputs = [y, *rhs.parameters]
             if k.requires_grad:
                 grads = torch.autograd.grad(k, inputs, y[n:].detach(), create_graph=True, allow_unused=True)
             else:
-                grads = [None] * len(inputs)
-            # The same once more as a function of λ, for the derivative with respect to it.
-            core, slope = _backsolve_core(k, y, grads, n), _parameter_slope(grads, rhs.parameters, y)
+                grads = (None,) * len(inputs)
+            core, slope = _backsolve_core(k, grads, n), _parameter_slope(grads, rhs.parameters, y)
             eye = torch.eye(2 * n, dtype=self.dtype, device=self.device)
             (matrix,) = batched_vjp(core, (y,), eye)
         jacobian = torch.zeros_like(eye) if matrix is None else matrix.clone()
@@ -156,15 +155,13 @@ class BacksolveRhs(AdjointRhs):
         return BlockTriangular(jacobian, feed, 2 * n)
 
 
-def _backsolve_core(k: Tensor, y: Tensor, grads: tuple[Tensor | None, ...] | list[Tensor | None], n: int) -> Tensor:
+def _backsolve_core(k: Tensor, grads: Sequence[Tensor | None], n: int) -> Tensor:
     """(u', λ') as a function of u; the λ half of `y` enters as a constant."""
     dx = grads[0]
     return torch.cat([k, torch.zeros_like(k) if dx is None else -dx[:n]])
 
 
-def _parameter_slope(
-    grads: tuple[Tensor | None, ...] | list[Tensor | None], parameters: list[Tensor], y: Tensor
-) -> Tensor:
+def _parameter_slope(grads: Sequence[Tensor | None], parameters: list[Tensor], y: Tensor) -> Tensor:
     """λᵀ ∂f/∂p as a function of u."""
     parts = [torch.zeros_like(q) if g is None else g for g, q in zip(grads[1:], parameters, strict=True)]
     return flatten_parameters(parts, y)
@@ -195,6 +192,25 @@ class BlockTriangular:
 
     def norm(self) -> float:
         return self._core.norm()
+
+    @property
+    def matrix(self) -> Tensor:
+        """Not formed: it would have as many rows as there are parameters."""
+        raise NotImplementedError
+
+    def factor_stages(self, matrix: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """As in `LinearSystem`."""
+        solve = self._core.factor_stages(matrix)
+        if solve is None:
+            return None
+        inverse = torch.linalg.inv(matrix)
+
+        def apply(b: Tensor) -> Tensor:
+            core = solve(b[:, : self._n].contiguous())
+            fed = torch.stack([self._feed(x) for x in core.unbind()])
+            return torch.cat([core, inverse @ (b[:, self._n :] + fed)], dim=1)
+
+        return apply
 
     def factor(self, scale: Time) -> Callable[[Tensor], Tensor] | None:
         solve = self._core.factor(scale)

@@ -72,9 +72,7 @@ def quadrature(
 def backsolve(
     spec: SolveSpec, times: Sequence[float], cotangents: Tensor, saved: dict[float, Tensor], sensealg: BacksolveAdjoint
 ) -> Gradients:
-    """Gradients by `BacksolveAdjoint`; `saved` holds the forward states that were kept, that of the last time among
-    them.
-    """
+    """Gradients by `BacksolveAdjoint`; `saved` holds the forward states that were kept, the last one among them."""
     rhs, n = spec.rhs, spec.rhs.numel
     adjoint = BacksolveRhs(rhs)
     z = torch.cat([saved[spec.tspan[1]].reshape(-1), rhs.u0.new_zeros(n + parameter_count(rhs.parameters))])

@@ -1,10 +1,10 @@
 """Derivatives of the steps themselves: reverse mode along them (`reverse`), forward mode (`forward`).
 
 A one-step method is a map u_{n+1} = Φ(u_n, p; t_n, dt_n). Once the forward solve has fixed all (u_n, t_n, dt_n), the
-steps no longer depend on one another: their Jacobians are computed for many steps at once, by `torch.vmap` over the step
-function and one backward pass for each of the N components of the state. What remains sequential is a product with an
-N x N matrix per step. That is worth it while N is small; larger states are differentiated along the graph that the
-forward solve recorded (see `TAPE_LIMIT`).
+steps no longer depend on one another: their Jacobians are computed for many steps at once, by `torch.vmap` over the
+step function and one backward pass for each of the N components of the state. What remains sequential is a product with
+an N x N matrix per step. That is worth it while N is small; larger states are differentiated along the graph that the
+forward solve recorded (see `is_taped`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ...._algorithms import AbstractAlgorithm
 from ...._errors import GradientError
 from ...._rhs import CannotMapError, RightHandSide, map_over
 from .._explicit_rk import ExplicitRK
@@ -23,12 +24,20 @@ from . import _discrete_rk
 from ._save_points import SavePoint, save_points
 
 TAPE_LIMIT = 16
-"""Above this many states, reverse mode records a graph in the forward solve."""
+"""Above this many states, reverse mode through an explicit method records a graph in the forward solve."""
+
+STIFF_TAPE_LIMIT = 128
+"""The same for methods with Jacobians, whose graph would hold second derivatives."""
 
 CHUNK_ELEMENTS = 1 << 17
 """Steps are mapped over in chunks of about this many numbers a stage."""
 
 Gradients = tuple[Tensor, list[Tensor]]
+
+
+def is_taped(alg: AbstractAlgorithm, n: int) -> bool:
+    """Whether reverse mode through `alg` with N states should record a graph in the forward solve."""
+    return n > (STIFF_TAPE_LIMIT if alg.is_stiff else TAPE_LIMIT)
 
 
 class Pullback(Protocol):
@@ -78,7 +87,7 @@ def reverse(trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], 
     totals = [torch.zeros_like(q) for q in rhs.parameters]
     points, at_start = save_points(trajectory, times)
     pull = _reverse_chunk
-    for first, last in reversed(list(_chunks(steps, rhs.numel))):
+    for first, last in reversed(list(_chunks(steps, rhs.numel**2))):
         inside = [p.relative_to(first) for p in points if first <= p.step < last]
         try:
             lam = pull(steps[first:last], inside, rhs, cotangents, lam, totals)
@@ -102,7 +111,7 @@ def forward(trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], 
     points, at_start = save_points(trajectory, times)
     for row in at_start:
         total[:n] += cotangents[row].reshape(-1)
-    for first, last in _chunks(trajectory.steps, n + sum(sizes)):
+    for first, last in _chunks(trajectory.steps, n * (n + sum(sizes))):
         inside = [p.relative_to(first) for p in points if first <= p.step < last]
         a, b, c, d = _tangents(trajectory.steps[first:last], inside, rhs)
         before = []
@@ -147,7 +156,7 @@ def _runs(values: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _chunks(steps: Sequence[Step], elements: int) -> Iterator[tuple[int, int]]:
-    """Ranges of consecutive steps of one method, of limited size."""
+    """Ranges of consecutive steps of one method, of limited size, for so many numbers a step."""
     limit = max(16, CHUNK_ELEMENTS // elements)
     first = 0
     for i in range(1, len(steps) + 1):
@@ -211,7 +220,9 @@ class MappedPullback:
         parameters = self._rhs.parameters
         if not self._outputs[0].requires_grad:
             return [None] * len(parameters)
-        return list(torch.autograd.grad(self._outputs, parameters, [lams, *self._vectors], allow_unused=True))
+        return list(
+            torch.autograd.grad(self._outputs, parameters, [lams, *self._vectors], retain_graph=True, allow_unused=True)
+        )
 
 
 def _reverse_chunk(
@@ -263,7 +274,7 @@ def _reverse_one_by_one(
                     outputs.append(step.evaluate(taped, p.theta))
                     vectors.append(cotangents[p.row])
             inputs = [u, *rhs.parameters]
-            grads = torch.autograd.grad(outputs, inputs, vectors, allow_unused=True)
+            grads = torch.autograd.grad(outputs, inputs, vectors, retain_graph=True, allow_unused=True)
         lam = (torch.zeros_like(u) if grads[0] is None else grads[0]).reshape(-1)
         for total, g in zip(totals, grads[1:], strict=True):
             if g is not None:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ...._rhs import RightHandSide, map_over
 from .._explicit_rk import ExplicitRK
-from .._step import Step, Time
+from .._problem_rhs import ProblemRhs
+from .._step import Step
 from ._save_points import SavePoint
 
 
@@ -36,7 +37,7 @@ class _Stages:
         method = steps[0].method
         assert isinstance(method, ExplicitRK)
         for point in points:
-            method.dense_stages(_Evaluator(rhs), steps[point.step])
+            method.dense_stages(ProblemRhs(rhs), steps[point.step])
         dense = bool(points)
         a, b, c = (torch.tensor(v, dtype=rhs.dtype, device=rhs.device) for v in method.matrices(dense=dense))
         count, s, n = len(steps), len(c), rhs.numel
@@ -95,7 +96,7 @@ class RungeKuttaPullback:
             weights = _dense_weights(steps[0].method, points, dts[index, 0])
             on_u0[:, :, n].index_add_(0, index, v)
             on_k[..., n].index_add_(0, index, weights[:, :, None] * v[:, None, :])
-        products: list[Tensor | None] = [None] * s
+        products = [on_k[:, i] for i in range(s)]  # overwritten from the last to the first
         for i in range(s - 1, -1, -1):
             kappa = on_k[:, i]
             for j in range(i + 1, s):
@@ -116,7 +117,9 @@ class RungeKuttaPullback:
         n = stages.n
         kappa = (self._on_k[..., :n] @ lams[:, None, :, None]).squeeze(-1) + self._on_k[..., n]
         return list(
-            torch.autograd.grad(stages.k, self._rhs.parameters, kappa.reshape(stages.k.shape), allow_unused=True)
+            torch.autograd.grad(
+                stages.k, self._rhs.parameters, kappa.reshape(stages.k.shape), retain_graph=True, allow_unused=True
+            )
         )
 
 
@@ -151,19 +154,6 @@ def tangents(
     weights = _dense_weights(steps[0].method, points, dts[index, 0])
     inside = unit[index] + torch.einsum("pi,pinm->pnm", weights, dk[index])
     return at_end[..., :n], at_end[..., n:], inside[..., :n], inside[..., n:]
-
-
-class _Evaluator:
-    """`f` for the extra stages of the dense output; values only."""
-
-    mass = None
-
-    def __init__(self, rhs: RightHandSide) -> None:
-        self.shape, self.dtype, self.device = rhs.shape, rhs.dtype, rhs.device
-        self._rhs = rhs
-
-    def __call__(self, u: Tensor, t: Time) -> Tensor:
-        return self._rhs(u, t)
 
 
 def _padded(step: Step, s: int) -> list[Tensor]:

@@ -6,6 +6,7 @@ give the weighted sum of their vector-Jacobian products.
 
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -77,12 +78,14 @@ class GaussAccumulator:
         # As many nodes as integrate a product of two polynomials of the method's order.
         nodes, weights = np.polynomial.legendre.leggauss(step.method.order // 2 + 1)
         t, dt = float(step.t), float(step.dt)
-        for x, w in zip(nodes, weights, strict=True):
-            theta = 0.5 * (float(x) + 1.0)
-            lam = step.evaluate(self._adjoint, theta)
-            self._ts.append(t + theta * dt)
-            self._us.append(self._forward.state(self._ts[-1]))
-            self._cotangents.append(lam.reshape(self._rhs.shape) * (-0.5 * float(w) * dt))
+        # Cut at the steps of the forward solution too: they resolve transients that the adjoint state does not see.
+        for a, b in pairwise([t, *self._forward.breaks(t, step.end), step.end]):
+            for x, w in zip(nodes.tolist(), weights.tolist(), strict=True):
+                time = a + 0.5 * (x + 1.0) * (b - a)
+                lam = step.evaluate(self._adjoint, (time - t) / dt)
+                self._ts.append(time)
+                self._us.append(self._forward.state(time))
+                self._cotangents.append(lam.reshape(self._rhs.shape) * (0.5 * w * (a - b)))
         if len(self._ts) >= self._vjp.batch:
             self._flush()
 
@@ -126,7 +129,7 @@ _GAUSS_WEIGHTS_HALF = (
     0.381830050505118944950369775488975,
     0.417959183673469387755102040816327,
 )
-_NODES = [-x for x in _KRONROD_HALF] + [x for x in reversed(_KRONROD_HALF[:-1])]
+_NODES = [-x for x in _KRONROD_HALF] + list(reversed(_KRONROD_HALF[:-1]))
 _KRONROD = [*_KRONROD_WEIGHTS_HALF, *reversed(_KRONROD_WEIGHTS_HALF[:-1])]
 _GAUSS = [0.0] * 15
 _GAUSS[1::2] = [*_GAUSS_WEIGHTS_HALF, *reversed(_GAUSS_WEIGHTS_HALF[:-1])]
@@ -140,6 +143,8 @@ def kronrod_integral(
     """∫ λᵀ ∂f/∂p dt by adaptive 7-15 Gauss-Kronrod quadrature, the adjoint states given as smooth pieces."""
     if not rhs.parameters:
         return []
+    if not pieces:
+        return [torch.zeros_like(q) for q in rhs.parameters]
     vjp = ParameterVjp(rhs)
 
     def rule(piece: Trajectory, a: float, b: float) -> tuple[Tensor, Tensor]:
