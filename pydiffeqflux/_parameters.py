@@ -20,7 +20,7 @@ def as_parameters(p: Any, *, dtype: torch.dtype, device: torch.device) -> Any:
 
     def convert(leaf: Any) -> Any:
         if isinstance(leaf, Tensor):
-            return leaf
+            return outside_inference_mode(leaf)
         if isinstance(leaf, np.ndarray):
             return torch.from_numpy(np.ascontiguousarray(leaf)).to(device)
         if isinstance(leaf, Real):
@@ -31,6 +31,14 @@ def as_parameters(p: Any, *, dtype: torch.dtype, device: torch.device) -> Any:
         )
 
     return map_leaves(p, convert)
+
+
+def outside_inference_mode(x: Tensor) -> Tensor:
+    """`x`, or a copy that autograd can work with where `x` was made under `torch.inference_mode`."""
+    if not x.is_inference():
+        return x
+    with torch.inference_mode(mode=False):
+        return x.clone()
 
 
 def map_leaves(tree: Any, fn: Callable[[Any], Any]) -> Any:

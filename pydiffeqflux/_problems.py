@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ._errors import InvalidProblemError
-from ._parameters import as_parameters
+from ._parameters import as_parameters, outside_inference_mode
 
 STATE_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 """The dtypes that a state may have."""
@@ -134,7 +134,7 @@ def _as_state(u0: Any) -> Tensor:
         raise InvalidProblemError("u0 is empty; a state needs at least one element.")
     if not bool(torch.isfinite(state.detach()).all()):
         raise InvalidProblemError("u0 has values that are NaN or infinite; give a finite initial state.")
-    return state
+    return outside_inference_mode(state)
 
 
 def _as_tspan(tspan: Any) -> tuple[float, float]:

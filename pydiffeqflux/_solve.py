@@ -1,7 +1,8 @@
 """The one entry point: check, choose, integrate, wrap."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from ._algorithms import AbstractAlgorithm
 from ._autograd import differentiable_solve
 from ._controllers import AbstractController
-from ._engines import EngineName, RawSolution, SolveSpec, select_engine
+from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select_engine
 from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning
 from ._options import SolveOptions, check_positive, check_saveat, check_tolerance, check_tstops
 from ._problems import ODEProblem
@@ -142,21 +143,41 @@ def solve(
     chosen = select_engine(engine)
     algorithm = chosen.default_algorithm(prob, options) if alg is None else alg
     chosen.check(prob, algorithm, sensealg)
-    rhs = RightHandSide(prob)
-    needs_gradient = torch.is_grad_enabled() and (prob.u0.requires_grad or bool(rhs.parameters))
-    if not needs_gradient:
-        sensealg = None
-    else:
-        rhs.check_connected()
-        sensealg = chosen.default_sensealg(rhs) if sensealg is None else sensealg
-    spec = SolveSpec(rhs, prob.tspan, algorithm, sensealg, options)
-    raw, u = differentiable_solve(chosen, spec, prob.u0)
+    with _autograd_available():
+        spec = _specify(prob, algorithm, sensealg, options, chosen)
+        raw, u = differentiable_solve(chosen, spec, prob.u0)
     if not raw.retcode.success and verbose:
         warnings.warn(_failure(raw), SolveWarning, stacklevel=2)
-    t = torch.tensor(raw.t, dtype=rhs.dtype, device=rhs.device)
+    t = torch.tensor(raw.t, dtype=spec.rhs.dtype, device=spec.rhs.device)
     if prob.numpy_output:
         t, u = t.numpy(force=True), u.numpy(force=True)
-    return Solution(t, u, raw.retcode, raw.stats, algorithm, sensealg, chosen.name, prob, chosen, raw)
+    return Solution(t, u, raw.retcode, raw.stats, algorithm, spec.sensealg, chosen.name, prob, chosen, raw)
+
+
+def _specify(
+    prob: ODEProblem,
+    alg: AbstractAlgorithm,
+    sensealg: AbstractSensealg | None,
+    options: SolveOptions,
+    engine: AbstractEngine,
+) -> SolveSpec:
+    """The right-hand side, and the sensealg if a gradient can follow."""
+    rhs = RightHandSide(prob)
+    if not (torch.is_grad_enabled() and (prob.u0.requires_grad or rhs.parameters)):
+        return SolveSpec(rhs, prob.tspan, alg, None, options)
+    rhs.check_connected()
+    chosen = engine.default_sensealg(rhs) if sensealg is None else sensealg
+    return SolveSpec(rhs, prob.tspan, alg, chosen, options)
+
+
+@contextmanager
+def _autograd_available() -> Iterator[None]:
+    """Jacobians need autograd: under `torch.inference_mode`, solve under `torch.no_grad` in its place."""
+    if not torch.is_inference_mode_enabled():
+        yield
+        return
+    with torch.inference_mode(mode=False), torch.no_grad():
+        yield
 
 
 def _failure(raw: RawSolution) -> str:
