@@ -10,8 +10,8 @@ from torch.utils._pytree import tree_leaves
 class PeakMemory(TorchDispatchMode):
     """Counts the bytes of all tensor storages that are alive at once while it is active.
 
-    Storages made before are not counted. Every operation's results are noted; whether a storage is still alive is
-    looked up only where the count would exceed the peak so far.
+    Storages made before are not counted. Every operation's results are noted; which of them are still alive is looked
+    up each time the count has grown by another two per cent, so the peak is exact to that.
 
     Attributes:
         peak: the largest number of bytes so far.
@@ -22,6 +22,7 @@ class PeakMemory(TorchDispatchMode):
         self.peak = 0
         self._alive: dict[int, tuple[Any, int]] = {}
         self._current = 0
+        self._next_scan = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -39,10 +40,11 @@ class PeakMemory(TorchDispatchMode):
             self._drop(key)
         self._alive[key] = (storage._weak_ref(), storage.nbytes())
         self._current += storage.nbytes()
-        if self._current > self.peak:
+        if self._current > self._next_scan:
             for old in [k for k, (weak, _) in self._alive.items() if torch.UntypedStorage._expired(weak)]:
                 self._drop(old)
             self.peak = max(self.peak, self._current)
+            self._next_scan = 1.02 * self.peak
 
     def _drop(self, key: int) -> None:
         weak, size = self._alive.pop(key)

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -55,7 +56,7 @@ class SolveOptions:
 def check_tolerance(name: str, value: Any, u0: Tensor) -> float | Tensor:
     """A tolerance as a number, or as a tensor that broadcasts against the state."""
     if isinstance(value, np.ndarray | Tensor) and value.ndim > 0:
-        tensor = value.detach() if isinstance(value, Tensor) else Tensor(value)
+        tensor = torch.as_tensor(value).detach()
         tensor = tensor.to(device=u0.device, dtype=u0.real.dtype if u0.is_complex() else u0.dtype)
         try:
             fits = tensor.expand(u0.shape).shape == u0.shape

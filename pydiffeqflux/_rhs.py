@@ -74,7 +74,7 @@ class RightHandSide:
     def _probe(self, t0: float) -> None:
         """Evaluate `f` once and walk its graph: what it uses, and which leaves hide in its closure."""
         u = self.u0.clone().requires_grad_()
-        k = self(u, t0)
+        k = self(u.clone(), t0)  # not the leaf itself: torch has its own error for writing to that
         found = _graph_leaves(k)
         self._used_at_t0 = {id(leaf) for leaf in found}
         self._add(leaf for leaf in found if leaf is not u)

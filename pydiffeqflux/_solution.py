@@ -85,7 +85,7 @@ class Solution:
         t0, t1 = self.prob.tspan
         if times.ndim != 1 or times.size == 0:
             raise InvalidOptionError(f"times must be a number or a list of numbers, not of shape {times.shape}.")
-        reached = t1 if self.retcode.success else self._raw.record.trajectory.steps[-1].end
+        reached = t1 if self.retcode.success else (self._raw.t or [t0])[-1]
         low, high = min(t0, reached), max(t0, reached)
         slack = 1e-7 * max(abs(low), abs(high))
         outside = times[~((times >= low - slack) & (times <= high + slack))]

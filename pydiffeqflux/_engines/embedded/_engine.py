@@ -219,12 +219,6 @@ def _keep_what_is_needed(record: Record, spec: SolveSpec, problem: ProblemRhs) -
     checkpointed = isinstance(sensealg, InterpolatingAdjoint | GaussAdjoint) and sensealg.checkpointing
     if checkpointed:
         record.checkpoints = CheckpointedTrajectory(problem, record.u0, t0, t1)
-        again = _make_method(spec)
-
-        def redo(u: Tensor, t: float, dt: float) -> Step:
-            return again.step(problem, u, t, dt, None)
-
-        record.checkpoints.replay_with(redo)
     steps_needed = sensealg is not None and not checkpointed and not isinstance(sensealg, BacksolveAdjoint)
     if spec.options.dense or steps_needed:
         record.trajectory = Trajectory(problem, t0, t1)

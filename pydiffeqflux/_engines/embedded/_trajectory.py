@@ -3,13 +3,12 @@
 import math
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ._step import Rhs, Step
+from ._step import Method, Rhs, Step
 
 SEGMENT = 64
 """Steps that a checkpointed trajectory keeps densely at a time."""
@@ -74,7 +73,7 @@ class CheckpointedTrajectory:
     branches).
 
     Attributes:
-        times: the ends of the steps; eight bytes a step.
+        times: the ends of the steps; with the method of each, nine bytes a step.
     """
 
     def __init__(self, rhs: Rhs, u0: Tensor, t0: float, t1: float) -> None:
@@ -83,15 +82,15 @@ class CheckpointedTrajectory:
         self._direction = math.copysign(1.0, t1 - t0)
         self._checkpoints: list[tuple[int, Tensor]] = [(0, u0)]
         self._segments: dict[int, Trajectory] = {}
-        self._redo: Callable[[Tensor, float, float], Step] | None = None
+        self._methods: list[Method] = []
+        self._method_of = bytearray()
 
     def append(self, step: Step) -> None:
-        """Note the time of the next step."""
+        """Note the time and the method of the next step."""
         self.times.append(step.end)
-
-    def replay_with(self, redo: Callable[[Tensor, float, float], Step]) -> None:
-        """Give the function that makes the step from `(u, t)` with size `dt` again."""
-        self._redo = redo
+        if step.method not in self._methods:
+            self._methods.append(step.method)
+        self._method_of.append(self._methods.index(step.method))
 
     def state(self, t: float) -> Tensor:
         """The state at `t`. Times that fall are answered without recomputing more than once per level."""
@@ -118,6 +117,13 @@ class CheckpointedTrajectory:
                 high = middle
         return low
 
+    def _redo(self, u: Tensor, i: int) -> Step:
+        """Make step number `i` again, from the state `u`."""
+        t, end = self.times[i], self.times[i + 1]
+        step = self._methods[self._method_of[i]].step(self._rhs, u, t, end - t, None)
+        step.end = end
+        return step
+
     def _load(self, index: int) -> Trajectory:
         if len(self._segments) > 1:  # the two latest: stages of one adjoint step may straddle two pieces
             del self._segments[max(self._segments)]
@@ -125,20 +131,18 @@ class CheckpointedTrajectory:
         while self._checkpoints[-1][0] > first:
             self._checkpoints.pop()
         at, u = self._checkpoints[-1]
-        assert self._redo is not None
         with torch.no_grad():
             while at < first:
                 # Store a state half-way to the wanted piece, on a boundary between pieces, and go on from there.
                 halfway = (at + max(SEGMENT, (first - at) // 2)) // SEGMENT * SEGMENT
                 for i in range(at, min(halfway, first)):
-                    u = self._redo(u, self.times[i], self.times[i + 1] - self.times[i]).u1
+                    u = self._redo(u, i).u1
                 at = min(halfway, first)
                 if self._checkpoints[-1][0] < at:
                     self._checkpoints.append((at, u))
             segment = Trajectory(self._rhs, self.times[0], self.times[-1])
             for i in range(first, min(first + SEGMENT, len(self.times) - 1)):
-                step = self._redo(u, self.times[i], self.times[i + 1] - self.times[i])
-                step.end = self.times[i + 1]
+                step = self._redo(u, i)
                 segment.append(step)
                 u = step.u1
         self._segments[index] = segment
