@@ -68,7 +68,8 @@ class KenCarp4(AbstractAlgorithm):
     """Kennedy and Carpenter's ESDIRK 4(3), the implicit part of ARK4(3)6L[2]SA. Order 4; L-stable.
 
     Its Jacobian and its LU factors are kept as long as Newton's iteration converges with them, which makes it the
-    choice where Jacobians are expensive. Dense output: cubic Hermite.
+    choice where Jacobians are expensive. Dense output: cubic Hermite, less accurate than the steps in stiff components;
+    steps therefore end at the times of `saveat`.
 
     References: Kennedy, Carpenter 2003, *Additive Runge-Kutta schemes for convection-diffusion-reaction equations*.
     """

@@ -111,7 +111,7 @@ class EmbeddedEngine(AbstractEngine):
     # ---- forward
 
     def solve(self, spec: SolveSpec) -> RawSolution:
-        rhs, options, (t0, t1) = spec.rhs, spec.options, spec.tspan
+        rhs, options, t0 = spec.rhs, spec.options, spec.tspan[0]
         taped = isinstance(spec.sensealg, ReverseDiffAdjoint) and _discrete.is_taped(spec.alg, rhs.numel)
         if rhs.mass_matrix is not None:
             with torch.no_grad():
@@ -139,7 +139,7 @@ class EmbeddedEngine(AbstractEngine):
                 controller=options.controller,
             )
             with on_step as observe:
-                retcode = _advance_through(integrator, (*options.tstops, t1), observe)
+                retcode = _advance_through(integrator, _stops(spec, method), observe)
         record.u_end = integrator.u.detach()
         stats = Stats(rhs.nf, integrator.naccept, integrator.nreject, rhs.njac, method.nsolve, method.nw)
         return RawSolution(spec, saver.times, saver.states(), retcode, stats, record)
@@ -202,6 +202,15 @@ def _is_adaptive(spec: SolveSpec, method: Method) -> bool:
         reason = "adaptive=False" if method.adaptive else f"{spec.alg!r} has no error estimate, so it"
         raise InvalidOptionError(f"{reason} needs a step size: pass dt=..., or use an adaptive algorithm (Tsit5()).")
     return adaptive
+
+
+def _stops(spec: SolveSpec, method: Method) -> list[float]:
+    """Times that steps must end at, in order, the end of the time span last."""
+    (t0, t1), options = spec.tspan, spec.options
+    stops = {*options.tstops, t1}
+    if method.hits_saves and options.saveat is not None:
+        stops |= set(options.saveat)
+    return sorted(stops - {t0}, reverse=t1 < t0)
 
 
 def _advance_through(integrator: Integrator, stops: Sequence[float], observe: Callable[[Step], None]) -> ReturnCode:

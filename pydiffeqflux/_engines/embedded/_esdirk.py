@@ -36,6 +36,7 @@ class Esdirk(Method):
 
     adaptive = True
     stages_are_derivatives = True
+    hits_saves = True
 
     def __init__(self, tableau: EsdirkTableau, norm: ErrorNorm) -> None:
         self.order = tableau.order
@@ -43,8 +44,8 @@ class Esdirk(Method):
         self._gamma = tableau.gamma
         self._stages = tuple((c, nonzero(a)) for c, a in zip(tableau.c, tableau.a, strict=True))[1:]
         self._btilde = nonzero(tableau.btilde)
-        # Cubic Hermite: the first and the last stage are the derivatives at the ends of the step. The method's own
-        # dense output uses the derivatives of the stiff stages between them, which are not accurate enough.
+        # Cubic Hermite: the first and the last stage are the derivatives at the ends of the step. In stiff components
+        # these are far less accurate than the states, and so are those of the dense output of the literature.
         *rows, end = hermite((*tableau.a[-1], tableau.gamma))
         rows[-1] = tuple(a + b for a, b in zip(rows[-1], end, strict=True))
         self._dense = tuple(rows)

@@ -8,6 +8,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from ..._controllers import PredictiveController
 from ._norm import ErrorNorm
 from ._step import LinearSystem, Method, Rhs, Step, Time
 
@@ -64,7 +65,7 @@ class RadauIIA(Method):
     adaptive = True
     stages_are_derivatives = False
     deadband = 1.2
-    predictive = True
+    controller = PredictiveController()
 
     def __init__(self, norm: ErrorNorm) -> None:
         self._norm = norm
@@ -73,8 +74,7 @@ class RadauIIA(Method):
         self._dense = tuple(tuple(row) for row in torch.linalg.inv(vandermonde).T.tolist())
         self._inverse_a: Tensor | None = None
         self._iterations = 1
-        reltol = float(torch.as_tensor(norm.reltol).max())
-        self._tolerance = max(1e-10, min(0.03, sqrt(max(reltol, 1e-16))))
+        self._reltol = max(float(torch.as_tensor(norm.reltol).max()), 1e-16)
 
     def _constants(self, like: Tensor) -> Tensor:
         result = self._inverse_a
@@ -147,8 +147,11 @@ class RadauIIA(Method):
         inverse = self._constants(u) / dt
         z = self._predict(u, dt, last)
         weights = self._norm.weights(u, u)
+        rounding = torch.finfo(u.dtype).eps / self._reltol  # corrections cannot become smaller
+        tolerance = max(10.0 * rounding, min(0.03, sqrt(self._reltol)))
         previous, rate = math.inf, 0.0
-        for iteration in range(1, MAX_ITERATIONS + 1):
+        limit = 2 * MAX_ITERATIONS if newton.fresh else MAX_ITERATIONS  # with an old Jacobian, rather renew that
+        for iteration in range(1, limit + 1):
             derivatives = [rhs(u + zi, t + c * dt) for zi, c in zip(z.unbind(), C, strict=True)]
             residual = torch.stack(derivatives) - torch.tensordot(inverse, z, 1)
             correction = newton.solve(residual)
@@ -156,13 +159,15 @@ class RadauIIA(Method):
             size = float(torch.linalg.vector_norm(correction / weights)) / math.sqrt(correction.numel())
             if not math.isfinite(size):
                 return None
+            if size <= 4.0 * rounding:
+                return z + correction, iteration, rate
             if previous < math.inf:
                 rate = size / previous if previous > 0.0 else 0.0
-                left = MAX_ITERATIONS - iteration + 1
-                if rate >= 1.0 or rate**left / (1.0 - rate) * size > self._tolerance:
+                left = limit - iteration + 1
+                if rate >= 1.0 or rate**left / (1.0 - rate) * size > tolerance:
                     return None
             z = z + correction
-            if size == 0.0 or (previous < math.inf and rate / (1.0 - rate) * size < self._tolerance):
+            if previous < math.inf and rate / (1.0 - rate) * size < tolerance:
                 return z, iteration, rate
             previous = size
         return None

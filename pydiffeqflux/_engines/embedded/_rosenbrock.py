@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ..._controllers import PredictiveController
 from ._rosenbrock_tableaus import RosenbrockTableau
 from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
 
@@ -12,7 +13,7 @@ class Rosenbrock(Method):
     """The Rosenbrock method of a tableau. A rejected step is tried again with the same Jacobian."""
 
     adaptive = True
-    predictive = True
+    controller = PredictiveController(gamma=0.8)
     stages_are_derivatives = False
 
     def __init__(self, tableau: RosenbrockTableau) -> None:

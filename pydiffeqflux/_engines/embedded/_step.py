@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..._controllers import AbstractController, PIController
+
 Weights = tuple[tuple[int, float], ...]
 """The entries of a tableau row that are not zero, with their indices."""
 
@@ -127,7 +129,8 @@ class Method(ABC):
         adaptive: whether there is an error estimate.
         stages_are_derivatives: whether the stages must be multiplied by the step size to become increments.
         deadband: a step size that could grow by no more than this factor is kept, to save factorisations.
-        predictive: whether `PredictiveController` is the default, not `PIController`.
+        controller: the step size controller where none is asked for.
+        hits_saves: whether steps must end at the save points, the dense output being no match for the steps.
         nsolve, nw: linear solves and factorisations so far.
     """
 
@@ -136,7 +139,8 @@ class Method(ABC):
     adaptive: bool
     stages_are_derivatives: bool
     deadband: float = 1.0
-    predictive: bool = False
+    controller: AbstractController = PIController()
+    hits_saves: bool = False
     nsolve: int = 0
     nw: int = 0
     _dense: tuple[tuple[float, ...], ...]

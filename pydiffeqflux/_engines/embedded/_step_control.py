@@ -84,8 +84,7 @@ class _PID(StepControl):
 
 def step_control(options: AbstractController | None, method: Method) -> StepControl:
     """The controller at work that an option stands for; `None` is the method's own."""
-    if options is None and method.predictive:
-        options = PredictiveController()
+    options = options or method.controller
     if isinstance(options, PredictiveController):
         return _Predictive(options, method.error_order + 1)
     if isinstance(options, PIDController):
