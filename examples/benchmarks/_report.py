@@ -1,0 +1,275 @@
+"""Tables: time at matched error, who is faster, and every row."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from _environment import Environment
+from _rows import OURS, Row
+
+MAX_TARGETS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One solver's ladder in one group."""
+
+    library: str
+    solver: str
+    rhs: str
+    rows: tuple[Row, ...]
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """(error, median milliseconds) of the valid rows, in the order of the ladder."""
+        rows = (row for row in self.rows if row.is_valid)
+        return [(row.matched_error, row.median) for row in rows if row.matched_error and row.median]
+
+    def time_at(self, error: float) -> float | None:
+        """Milliseconds to an error of at most `error`; `None` if the ladder does not get there.
+
+        The least of the points that are accurate enough and of the lines, in log-log, between neighbours in the ladder
+        that lie on both sides. Nothing is extrapolated.
+        """
+        points = self.points
+        times = [time for e, time in points if e <= error]
+        for (e1, t1), (e2, t2) in itertools.pairwise(points):
+            if min(e1, e2) <= error <= max(e1, e2) and e1 != e2:
+                share = math.log(error / e1) / math.log(e2 / e1)
+                times.append(math.exp(math.log(t1) + share * math.log(t2 / t1)))
+        return min(times, default=None)
+
+    def __str__(self) -> str:
+        return f"{self.library} {self.solver} ({self.rhs})"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Who is fastest at one error in one group.
+
+    Attributes:
+        group: heading.
+        error: achieved by all; `None` for training runs.
+        ours: our best time.
+        peers: the best of all peers, of those with a torch right-hand side, and of torchdiffeq; `None` where none gets
+            there.
+    """
+
+    group: str
+    error: float | None
+    ours: tuple[float, str]
+    peers: tuple[tuple[float, str] | None, ...]
+
+    @property
+    def ratios(self) -> list[float | None]:
+        """Peer's time over ours: above 1 we are faster."""
+        return [None if peer is None else peer[0] / self.ours[0] for peer in self.peers]
+
+
+PEERS = ("best Python peer", "best with a torch right-hand side", "torchdiffeq")
+
+
+def summary(rows: Sequence[Row], environment: Environment, titles: dict[str, str]) -> str:
+    """The headlines: times at matched error and ratios."""
+    parts = [
+        "# Benchmarks",
+        str(environment),
+        "Milliseconds, medians of warm calls. Ladders of tolerances are read, by interpolation in log-log, at the same "
+        "*achieved* error (of the gradient where one is computed). Errors shown are those powers of ten that both this "
+        "package and a peer attain and that lie inside the ladder of one of them: the loosest, the tightest and one "
+        "between. `-`: the ladder does not reach it. Ratios are the peer's time over ours: above 1, pydiffeqflux is "
+        "faster.",
+    ]
+    verdicts: list[Verdict] = []
+    for workload, title in titles.items():
+        groups = _groups(row for row in rows if row.workload == workload)
+        if not groups:
+            continue
+        parts.append(f"## {workload.upper()}: {title}")
+        for group, series in groups.items():
+            parts += [f"### {group}", *_group_tables(series)]
+            verdicts += _verdicts(f"{workload.upper()}, {group}", series)
+    parts += ["## Where pydiffeqflux loses", _losses(verdicts)]
+    failures = [row for row in rows if not row.is_valid]
+    parts += ["## Not valid", _failures(failures)]
+    return "\n\n".join(parts) + "\n"
+
+
+def full(rows: Sequence[Row], environment: Environment, titles: dict[str, str]) -> str:
+    """The headlines, then every row."""
+    header = ["workload", "group", "library", "solver", "rhs", "dtype", "rtol", "atol", "error", "gradient error"]
+    header += ["nfe", "nfe adjoint", "steps", "rejected", "first", "median", "min", "repeats", "peak MiB", "status"]
+    lines = [
+        [
+            row.workload,
+            row.group,
+            f"{row.library} {row.version}",
+            row.solver,
+            row.rhs,
+            row.dtype,
+            _error(row.rtol),
+            _error(row.atol),
+            _error(row.error),
+            _error(row.gradient_error),
+            *(_count(n) for n in (row.nfe, row.nfe_adjoint, row.accepted, row.rejected)),
+            *(_time(t) for t in (row.first, row.median, row.minimum)),
+            str(row.repeats),
+            "-" if row.peak_rss is None else f"{row.peak_rss:.0f}",
+            row.status,
+        ]
+        for row in rows
+    ]
+    return summary(rows, environment, titles) + "\n## All rows\n\n" + _table(header, lines) + "\n"
+
+
+def _groups(rows: Iterable[Row]) -> dict[str, list[Series]]:
+    found: dict[str, dict[tuple[str, str, str], list[Row]]] = {}
+    for row in rows:
+        found.setdefault(row.group, {}).setdefault((row.library, row.solver, row.rhs), []).append(row)
+    return {
+        group: [Series(*key, tuple(members)) for key, members in series.items()]
+        for group, series in found.items()
+        if group
+    }
+
+
+def _is_training(series: Sequence[Series]) -> bool:
+    return any(row.loss_error is not None for s in series for row in s.rows)
+
+
+def _group_tables(series: Sequence[Series]) -> Iterator[str]:
+    if _is_training(series):
+        yield _training_table(series)
+    else:
+        targets = _targets(series)
+        header = ["library", "solver", "right-hand side", *(f"at {error:.0e}" for error in targets)]
+        lines = [[s.library, s.solver, s.rhs, *(_time(s.time_at(error)) for error in targets)] for s in series]
+        yield _table(header, lines) if targets else "No error is attained by both this package and a peer."
+    verdicts = _verdicts("", series)
+    if verdicts:
+        yield "\n".join(f"- {_sentence(v)}" for v in verdicts)
+
+
+def _training_table(series: Sequence[Series]) -> str:
+    header = [
+        "library",
+        "solver",
+        "right-hand side",
+        "seconds",
+        "first step, ms",
+        "first losses",
+        "final loss",
+        "status",
+    ]
+    lines = [
+        [
+            row.library,
+            row.solver,
+            row.rhs,
+            "-" if row.median is None else f"{row.median / 1e3:.2f}",
+            _time(row.first),
+            _error(row.loss_error),
+            "-" if row.final_loss is None else f"{row.final_loss:.3e}",
+            row.status,
+        ]
+        for s in series
+        for row in s.rows
+    ]
+    return _table(header, lines)
+
+
+def _targets(series: Sequence[Series]) -> list[float]:
+    ours = [s for s in series if s.library == OURS]
+    peers = [s for s in series if s.library != OURS]
+    if not peers:
+        peers = ours  # a group of our own: show its ladder all the same
+    found = []
+    for exponent in range(-1, -13, -1):
+        error = 10.0**exponent
+        attained = all(any(s.time_at(error) is not None for s in side) for side in (ours, peers))
+        inside = any(min(e for e, _ in s.points) <= error <= max(e for e, _ in s.points) for s in series if s.points)
+        if attained and inside:
+            found.append(error)
+    if len(found) <= MAX_TARGETS:
+        return found
+    return [found[0], found[len(found) // 2], found[-1]]
+
+
+def _verdicts(group: str, series: Sequence[Series]) -> list[Verdict]:
+    if _is_training(series):
+        rows = [row for s in series for row in s.rows if row.is_valid and row.median is not None]
+        timed = [(row.median, s) for s in series for row in s.rows if row in rows and row.median is not None]
+        return _verdict(group, None, timed)
+    found = []
+    for error in _targets(series):
+        timed = [(time, s) for s in series if (time := s.time_at(error)) is not None]
+        found += _verdict(group, error, timed)
+    return found
+
+
+def _verdict(group: str, error: float | None, timed: Sequence[tuple[float, Series]]) -> list[Verdict]:
+    def best(members: Iterable[tuple[float, Series]]) -> tuple[float, str] | None:
+        fastest = min(members, key=lambda member: member[0], default=None)
+        return None if fastest is None else (fastest[0], str(fastest[1]))
+
+    ours = best(m for m in timed if m[1].library == OURS)
+    others = [m for m in timed if m[1].library != OURS]
+    if ours is None or not others:
+        return []
+    peers = (
+        best(others),
+        best(m for m in others if m[1].rhs == "torch"),
+        best(m for m in others if m[1].library == "torchdiffeq"),
+    )
+    return [Verdict(group, error, ours, peers)]
+
+
+def _sentence(verdict: Verdict) -> str:
+    where = "" if verdict.error is None else f"at {verdict.error:.0e}: "
+    parts = [f"{where}ours {_time(verdict.ours[0])} ms, {verdict.ours[1]}"]
+    for name, peer, ratio in zip(PEERS, verdict.peers, verdict.ratios, strict=True):
+        text = "none" if peer is None or ratio is None else f"**{ratio:.3g}x** ({_time(peer[0])} ms, {peer[1]})"
+        parts.append(f"{name}: {text}")
+    return "; ".join(parts)
+
+
+def _losses(verdicts: Sequence[Verdict]) -> str:
+    lines = [
+        [v.group, _error(v.error), name, peer[1], f"{ratio:.3g}"]
+        for v in verdicts
+        for name, peer, ratio in zip(PEERS, v.peers, v.ratios, strict=True)
+        if peer is not None and ratio is not None and ratio < 1
+    ]
+    if not lines:
+        return "Nowhere in this run."
+    return _table(["group", "error", "against", "which is", "its time over ours"], lines)
+
+
+def _failures(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "Every row of this run is valid."
+    lines = [
+        [row.workload, row.group, row.library, row.solver, row.rhs, _error(row.rtol or None), row.status]
+        for row in rows
+    ]
+    return _table(["workload", "group", "library", "solver", "rhs", "rtol", "status"], lines)
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---"] * len(header)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines))
+
+
+def _time(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def _error(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1e}"
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,135 @@
+"""Timing, and the check of every outcome against its reference."""
+
+import dataclasses
+import gc
+import math
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from _problems import Array
+from _rows import Case, Outcome, Reference, Row
+
+MIN_REPEATS, MAX_REPEATS = 7, 25
+FIRST_LOSSES = 20
+LOSS_AGREEMENT, FINAL_LOSS_AGREEMENT = 1e-4, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Seconds for one case.
+
+    Attributes:
+        usual: repeats beyond the seventh stop here.
+        limit: so do all others; the row shows how many there were.
+    """
+
+    usual: float
+    limit: float
+
+
+FULL = Budget(usual=0.2, limit=1.0)
+SHORT = Budget(usual=0.05, limit=0.25)
+
+
+def measure(case: Case, budget: Budget) -> Row:
+    """Run a case: once for the result, then again for the time."""
+    gc.collect()
+    try:
+        run = case.make()
+        first, raw = _timed(run.call)
+        outcome = run.read(raw)
+        del raw
+        row = judge(case.row, outcome, case.reference)
+        once = outcome.losses is not None or not row.is_valid or (row.rhs != "jax jit" and first > budget.limit)
+        times = [] if once else _repeat(run.call, budget)
+    except Exception as error:  # whatever a library raises is a result
+        return dataclasses.replace(case.row, status=f"failed: {_summary(error)}", peak_rss=peak_rss())
+    warm = times or [first]
+    return dataclasses.replace(
+        row,
+        first=1e3 * (first if outcome.first_step is None else outcome.first_step),
+        median=1e3 * statistics.median(warm),
+        minimum=1e3 * min(warm),
+        repeats=len(times),
+        peak_rss=peak_rss(),
+    )
+
+
+def judge(row: Row, outcome: Outcome, reference: Reference) -> Row:
+    """The row with errors and counts, and the verdict whether it is valid."""
+    row = dataclasses.replace(
+        row,
+        status=f"void: {outcome.failure}" if outcome.failure else "ok",
+        nfe=outcome.nfe,
+        nfe_adjoint=outcome.nfe_adjoint,
+        accepted=outcome.accepted,
+        rejected=outcome.rejected,
+    )
+    if outcome.failure:
+        return row
+    if outcome.losses is not None and reference.losses is not None:
+        return _judge_losses(row, outcome.losses, reference.losses)
+    error = gradient_error = None
+    if reference.us is not None:
+        if outcome.us.shape != reference.us.shape:
+            return dataclasses.replace(row, status=f"void: saved {outcome.us.shape}, not {reference.us.shape}")
+        error = solution_error(outcome.us, reference.us)
+    if outcome.gradient is not None and reference.gradient is not None:
+        gradient_error = float(
+            np.linalg.norm(outcome.gradient - reference.gradient) / np.linalg.norm(reference.gradient)
+        )
+    finite = all(math.isfinite(x) for x in (error, gradient_error) if x is not None)
+    return dataclasses.replace(
+        row, error=error, gradient_error=gradient_error, status="ok" if finite else "void: not finite"
+    )
+
+
+def _judge_losses(row: Row, losses: Array, reference: Array) -> Row:
+    early = float(np.max(np.abs(losses[:FIRST_LOSSES] / reference[:FIRST_LOSSES] - 1)))
+    final = float(losses[-1])
+    status = "ok"
+    if not early <= LOSS_AGREEMENT:
+        status = f"void: first {FIRST_LOSSES} losses differ by {early:.1e}"
+    elif not abs(final / reference[-1] - 1) <= FINAL_LOSS_AGREEMENT:
+        status = f"void: final loss {final:.3e}, reference {reference[-1]:.3e}"
+    return dataclasses.replace(row, loss_error=early, final_loss=final, status=status)
+
+
+def solution_error(us: Any, reference: Array) -> float:
+    """The largest error, each component relative to the largest value that the reference has in it."""
+    scale = np.abs(reference).max(axis=tuple(range(reference.ndim - 1)))
+    return float(np.max(np.abs(np.asarray(us, dtype=float) - reference) / scale))
+
+
+def peak_rss() -> float:
+    """The largest resident size of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _repeat(call: Callable[[], Any], budget: Budget) -> list[float]:
+    times: list[float] = []
+    while len(times) < MAX_REPEATS:
+        spent = sum(times)
+        expected = spent + (times[-1] if times else 0.0)
+        if expected > (budget.limit if len(times) < MIN_REPEATS else budget.usual):
+            break
+        times.append(_timed(call)[0])
+    return times
+
+
+def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def _summary(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = f"{type(error).__name__}: {lines[0] if lines else ''}".replace("|", "/")
+    return text if len(text) <= 110 else text[:107] + "..."
