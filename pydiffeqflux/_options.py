@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def check_saveat(
     if saveat is None:
         return None
     t0, t1 = tspan
-    if isinstance(saveat, float | int) or (isinstance(saveat, np.ndarray | Tensor) and saveat.ndim == 0):
+    if isinstance(saveat, Real | np.generic) or (isinstance(saveat, np.ndarray | Tensor) and saveat.ndim == 0):
         step = abs(_number("saveat", saveat))
         if step == 0:
             raise InvalidOptionError("saveat=0 saves nowhere; give an interval, a list of times, or None.")

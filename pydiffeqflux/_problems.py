@@ -160,6 +160,8 @@ def _as_mass_matrix(matrix: Any, u0: Tensor) -> Tensor:
     if u0.is_complex():
         raise InvalidProblemError("a mass matrix needs a real state; split u0 into its real and imaginary part.")
     result = matrix if isinstance(matrix, Tensor) else torch.as_tensor(np.asarray(matrix))
+    if result.requires_grad:
+        raise InvalidProblemError("mass_matrix requires a gradient, which is not supported; pass mass_matrix.detach().")
     result = result.detach().to(u0)
     if result.shape != (u0.numel(), u0.numel()):
         raise InvalidProblemError(

@@ -19,7 +19,7 @@ class ProgressBar:
         if shown:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=100.0, desc="solve", unit="%", bar_format="{l_bar}{bar}| t = {postfix}", leave=True)
+            self._bar = tqdm(total=100.0, desc="solve", unit="%", bar_format="{l_bar}{bar}|{postfix}", leave=True)
 
     def __enter__(self) -> Callable[[Any], None]:
         return self._observe if self._bar is None else self._move
@@ -27,7 +27,7 @@ class ProgressBar:
     def _move(self, step: Any) -> None:
         self._observe(step)
         t = step.end
-        self._bar.set_postfix_str(f"{t:.4g}", refresh=False)
+        self._bar.set_postfix_str(f"t = {t:.4g}", refresh=False)
         self._bar.update(100.0 * abs(t - self._t0) / self._span - self._bar.n)
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:

@@ -30,7 +30,7 @@ class RightHandSide:
     def __init__(self, prob: ODEProblem) -> None:
         self.mass_matrix = prob.mass_matrix
         self.is_complex = prob.u0.is_complex()
-        u0 = prob.u0.detach()
+        u0 = prob.u0.detach().clone()  # an f that writes to its argument must not reach the user's tensor
         self.u0 = torch.view_as_real(u0.resolve_conj()) if self.is_complex else u0
         self.shape, self.numel = self.u0.shape, self.u0.numel()
         self.dtype, self.device = self.u0.dtype, self.u0.device

@@ -134,7 +134,12 @@ class Integrator:
             return reason
         smaller = abs(float(step.dt)) * factor
         if smaller < max(self._dtmin, 4 * EPS * abs(self.t), 1e-300):
-            return reason
+            return reason if self._is_finite_after(float(step.dt)) else ReturnCode.Unstable
         self.dt = self._direction * smaller
         self._carry = step.retry
         return None
+
+    def _is_finite_after(self, dt: float) -> bool:
+        """Whether the derivative is finite where a step of size `dt` would end."""
+        with torch.no_grad():
+            return bool(torch.isfinite(self._rhs(self.u.detach(), self.t + dt)).all())
