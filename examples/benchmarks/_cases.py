@@ -38,6 +38,8 @@ def gradient_cases(
     methods: Iterable[tuple[str, str]],
     tolerances: Iterable[Tolerance],
     dtype: Dtype = "float64",
+    *,
+    last: bool = False,
 ) -> Iterator[Case]:
     """A ladder of gradients for every (solver, adjoint)."""
     for solver, adjoint in methods:
@@ -45,4 +47,4 @@ def gradient_cases(
             name, rhs = f"{solver}, {adjoint}", _libraries.RHS[library]
             row = Row(workload, group, library, name, rhs, dtype, tol.rtol, tol.atol)
             make = partial(_libraries.gradient, library, problem, solver, adjoint, tol, dtype=dtype)
-            yield Case(row, make, reference)
+            yield Case(row, make, reference, last)

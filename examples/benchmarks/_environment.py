@@ -40,10 +40,10 @@ class Environment:
     commit: str
 
     @property
-    def slug(self) -> str:
-        """A file name."""
+    def machine(self) -> str:
+        """The hardware as part of a file name."""
         cpu = re.sub(r"\W+", "-", re.sub(r"\(\w+\)|@.*|\bprocessor\b|\bcpu\b", " ", self.cpu.lower())).strip("-")
-        return f"{self.date}-{cpu}-{self.cores}-cores"
+        return f"{cpu}-{self.cores}-cores"
 
     def __str__(self) -> str:
         packages = ", ".join(f"{name} {version or 'not installed'}" for name, version in self.packages.items())

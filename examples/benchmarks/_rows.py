@@ -152,8 +152,16 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A row to be: `make` prepares the computation."""
+    """A row to be.
+
+    Attributes:
+        row: its labels.
+        make: prepares the computation.
+        reference: what the result is checked against.
+        last: whether it is so expensive that everything else comes first.
+    """
 
     row: Row
     make: Callable[[], Run]
     reference: Reference
+    last: bool = False

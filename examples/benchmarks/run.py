@@ -1,6 +1,6 @@
 """Compare pydiffeqflux with torchdiffeq, diffrax and SciPy.
 
-    python examples/benchmarks/run.py [--short] [--only w3] [--out results]
+    python examples/benchmarks/run.py [--short] [--only w3] [--library scipy] [--out results]
 
 Every (workload, library) runs in a process of its own, on one core and one thread. Results go to
 `<out>/<date>-<cpu>.json` and `<out>/<date>.md`. Peers that are not installed are left out, in words; `pip install
@@ -27,6 +27,7 @@ from _environment import SINGLE_THREADED, environment, single_core, usable_cores
 from _references import References
 from _report import full, summary
 from _rows import LIBRARIES, Row
+from _timing import FULL, SHORT, judge_final_losses, measure
 
 WORKLOADS = {
     "w1": "w1_nonstiff",
@@ -60,6 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="a check of everything in two minutes")
     parser.add_argument("--only", choices=WORKLOADS, action="append", help="this workload; may be repeated")
+    parser.add_argument("--library", choices=LIBRARIES, action="append", help="this library; may be repeated")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
     parser.add_argument("--jobs", type=int, help="processes at a time (default: 1, or with --short all cores)")
     parser.add_argument("--worker", metavar="LIBRARY", choices=LIBRARIES, help=argparse.SUPPRESS)
@@ -70,7 +72,14 @@ def main() -> None:
         single_core(arguments.core)
         work(Job(arguments.only[0], arguments.worker, arguments.short, arguments.out), arguments.rows)
     else:
-        orchestrate(arguments.only or list(WORKLOADS), arguments.short, arguments.out, arguments.jobs)
+        planned = [
+            Job(workload, library, arguments.short, arguments.out)
+            for workload in arguments.only or WORKLOADS
+            for library in arguments.library or LIBRARIES
+            if library != "scipy" or workload in SCIPY_WORKLOADS
+        ]
+        parts = [*(["short"] if arguments.short else []), *(arguments.only or []), *(arguments.library or [])]
+        orchestrate(planned, arguments.jobs, "".join(f"-{part}" for part in parts))
 
 
 # ---- the worker
@@ -78,12 +87,9 @@ def main() -> None:
 
 def work(job: Job, path: Path) -> None:
     """Write one line of JSON a row: first all that are planned, then each as it is measured."""
-    from _timing import FULL, SHORT, measure
-
     workload: Any = importlib.import_module(WORKLOADS[job.workload])
     cases = list(workload.cases(job.library, References(job.folder), short=job.short))
-    # should the time run out, training and the tightest tolerances go without
-    cases.sort(key=lambda case: (case.reference.losses is not None, -case.row.rtol))
+    cases.sort(key=lambda case: (case.last, -case.row.rtol))  # should the time run out, these go without
     version = _libraries.version(job.library)
     with path.open("w") as file:
         for case in cases:
@@ -100,17 +106,12 @@ def _write(file: Any, row: Row) -> None:
 # ---- the parent
 
 
-def orchestrate(workloads: list[str], short: bool, folder: Path, jobs: int | None) -> None:
-    """Run all processes, and report."""
+def orchestrate(planned: list[Job], jobs: int | None, stem: str) -> None:
+    """Run all processes; report after each, so that nothing is lost if the rest is interrupted."""
     where, cores, begin = environment(), usable_cores(), time.perf_counter()
-    planned = [
-        Job(workload, library, short, folder)
-        for workload in workloads
-        for library in LIBRARIES
-        if library != "scipy" or workload in SCIPY_WORKLOADS
-    ]
-    at_a_time = jobs or (len(cores) if short else 1)
-    rows: list[Row] = []
+    short, folder = planned[0].short, planned[0].folder
+    workloads = list(dict.fromkeys(job.workload for job in planned))
+    titles = {name: importlib.import_module(WORKLOADS[name]).TITLE for name in workloads}
     free = list(reversed(cores))
     _prepare(workloads, short=short, folder=folder)
 
@@ -121,18 +122,16 @@ def orchestrate(workloads: list[str], short: bool, folder: Path, jobs: int | Non
         finally:
             free.append(core)
 
-    with ThreadPoolExecutor(at_a_time) as pool:
+    rows: list[Row] = []
+    name = f"{where.date}{stem}"
+    with ThreadPoolExecutor(jobs or (len(cores) if short else 1)) as pool:
         for result in pool.map(carry_out, planned):
-            rows += result
-    titles = {name: importlib.import_module(WORKLOADS[name]).TITLE for name in workloads}
-    some = workloads if len(workloads) < len(WORKLOADS) else []
-    stem = "-".join([where.date, *(["short"] if short else []), *some])
-    json_path = folder / f"{stem}{where.slug.removeprefix(where.date)}.json"
-    data = {"environment": dataclasses.asdict(where), "rows": [dataclasses.asdict(row) for row in rows]}
-    json_path.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
-    (folder / f"{stem}.md").write_text(full(rows, where, titles))
+            rows = judge_final_losses([*rows, *result])
+            data = {"environment": dataclasses.asdict(where), "rows": [dataclasses.asdict(row) for row in rows]}
+            (folder / f"{name}-{where.machine}.json").write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
+            (folder / f"{name}.md").write_text(full(rows, where, titles))
     print(summary(rows, where, titles))
-    print(f"{time.perf_counter() - begin:.0f} s; every row is in {folder / stem}.md and {json_path.name}")
+    print(f"{time.perf_counter() - begin:.0f} s; every row is in {folder / name}.md and {name}-{where.machine}.json")
 
 
 def _prepare(workloads: list[str], *, short: bool, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """W4: the spiral neural ODE of torchdiffeq's `ode_demo.py`: one gradient, and a training run.
 
-A training run is void unless its first 20 losses agree with the reference to 1e-4 and its final loss to 10 %.
+A training run is void unless its first 20 losses agree with the reference to 1e-4 and its final loss with the median of
+all runs to 10 %.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ def cases(library: str, references: References, *, short: bool) -> Iterator[Case
         group = f"one gradient, {kind}"
         yield from gradient_cases("w4", group, problem, reference, library, [(solver, adjoint)], tolerances)
     steps = 50 if short else 500
-    losses = references.training(problem, steps, RATE)
+    losses = references.training(problem, 20, RATE)
     tol = TRAINING_TOLERANCE
     for solver, adjoint, _ in METHODS[library]:
         row = Row(
@@ -53,4 +54,4 @@ def cases(library: str, references: References, *, short: bool) -> Iterator[Case
             atol=tol.atol,
         )
         make = partial(_libraries.training, library, problem, solver, adjoint, tol, steps=steps, rate=RATE)
-        yield Case(row, make, losses)
+        yield Case(row, make, losses, last=True)

@@ -12,7 +12,7 @@ def gradient(f, u0, p, tspan, sensealg, **options):
 
 
 @pytest.mark.parametrize("kind", [de.InterpolatingAdjoint, de.GaussAdjoint])
-@pytest.mark.parametrize("alg", [de.BS3(), de.Tsit5(), de.Vern7(), de.Rodas5P()], ids=repr)
+@pytest.mark.parametrize("alg", [de.BS3(), de.Vern7(), pytest.param(de.Rodas5P(), marks=pytest.mark.slow)], ids=repr)
 def test_the_same_gradient_with_and_without(kind, alg):
     # Recomputed steps repeat the operations of the forward solve: equal up to rounding, amplified over some hundred
     # steps (more than the 64 of one piece).
@@ -25,7 +25,7 @@ def test_the_same_gradient_with_and_without(kind, alg):
 
 
 @pytest.mark.parametrize("kind", [de.InterpolatingAdjoint, de.GaussAdjoint])
-@pytest.mark.parametrize("steps", [1, 63, 64, 65, 128, 129, 300])
+@pytest.mark.parametrize("steps", [1, 63, 64, 65, 129])
 def test_any_number_of_steps(kind, steps):
     arguments = (lotka_volterra, [1.0, 1.2], [1.5, 1.0, 3.0], (1.0, 0.0))  # backwards in time
     options = {"dt": 1.0 / steps, "adaptive": False, "saveat": [0.7, 0.0]}
@@ -37,12 +37,12 @@ def test_any_number_of_steps(kind, steps):
 
 @pytest.mark.parametrize("kind", [de.InterpolatingAdjoint, de.GaussAdjoint])
 def test_with_rejected_steps(kind):
-    arguments = (lorenz, [1.0, 0.0, 0.0], [10.0, 28.0, 8 / 3], (0.0, 4.0))
-    options = {"saveat": 0.25, "abstol": 1e-8, "reltol": 1e-8}
+    arguments = (lorenz, [1.0, 0.0, 0.0], [10.0, 28.0, 8 / 3], (0.0, 2.0))
+    options = {"saveat": 0.25, "abstol": 1e-7, "reltol": 1e-7}
     plain, sol = gradient(*arguments, kind(), **options)
     again, _ = gradient(*arguments, kind(checkpointing=True), **options)
     assert sol.stats.nreject > 0
-    # Chaos amplifies rounding exp(0.906 * 4) = 40 times, and so do the steps of the backward solve.
+    # Chaos amplifies rounding exp(0.906 * 2) = 6 times, and so do the steps of the backward solve.
     assert relative(again, plain) < 1e-10
 
 

@@ -25,8 +25,15 @@ def check(alg, sensealg):
 
 
 @pytest.mark.parametrize("sensealg", CONTINUOUS, ids=repr)
-@pytest.mark.parametrize("alg", EXPLICIT, ids=repr)
+@pytest.mark.parametrize("alg", [alg for alg in EXPLICIT if alg.order > 3], ids=repr)
 def test_explicit_method(alg, sensealg):
+    check(alg, sensealg)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sensealg", CONTINUOUS, ids=repr)
+@pytest.mark.parametrize("alg", [alg for alg in EXPLICIT if alg.order <= 3], ids=repr)
+def test_explicit_method_of_low_order(alg, sensealg):
     check(alg, sensealg)
 
 

@@ -73,7 +73,7 @@ def test_last_save_point_before_the_end_of_the_span(sensealg):
 
 
 @pytest.mark.parametrize("sensealg", SENSEALGS, ids=repr)
-@pytest.mark.parametrize("alg", [de.Tsit5(), de.Vern7(), de.Rodas5P()], ids=repr)
+@pytest.mark.parametrize("alg", [de.Vern7(), pytest.param(de.Rodas5P(), marks=pytest.mark.slow)], ids=repr)
 def test_gradients_flow_through_sol_of_t(alg, sensealg):
     inputs = leaves()
     times = [1.7, 0.0, 0.4, 1.1, 2.0]  # in any order

@@ -46,7 +46,7 @@ def batch(shape):
 
 
 @pytest.mark.parametrize("sensealg", SENSEALGS, ids=repr)
-@pytest.mark.parametrize("shape", [(4, 2), (5, 2, 2), (16,), (17,)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 2, 2), (16,), (17,)], ids=str)
 @pytest.mark.parametrize("alg", [de.Tsit5(), de.Rodas5P(), de.KenCarp4()], ids=repr)
 def test_batched_states_on_both_sides_of_the_tape_limit(alg, shape, sensealg):
     # u' = -p u^2 has the solution u0 / (1 + p u0 t) in every element.

@@ -13,7 +13,7 @@ ALGORITHMS = [
     (de.Tsit5(), 1e-8),
     (de.Vern7(), 1e-11),
     (de.Rodas4(), 1e-7),
-    (de.Rodas5P(), 1e-7),
+    (de.Rodas5P(), 1e-8),
     (de.KenCarp4(), 1e-7),
     (de.AutoTsit5(de.Rosenbrock23()), 1e-8),
     (de.AutoVern7(de.Rodas5P()), 1e-10),

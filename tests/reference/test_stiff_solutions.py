@@ -10,14 +10,14 @@ ABSTOL_RATIO = {"robertson": 1e-6, "van_der_pol_1e3": 1.0, "pollution": 1e-2}
 ALGORITHMS = [
     (de.Rosenbrock23(), 1e-3),
     (de.Rodas4(), 1e-5),
-    (de.Rodas4(), 1e-7),
+    pytest.param(de.Rodas4(), 1e-7, marks=pytest.mark.slow),
     (de.Rodas5P(), 1e-5),
-    (de.Rodas5P(), 1e-8),
+    pytest.param(de.Rodas5P(), 1e-8, marks=pytest.mark.slow),
     (de.KenCarp4(), 1e-5),
     (de.KenCarp4(), 1e-7),
     (de.AutoTsit5(de.Rodas5P()), 1e-6),
     (de.AutoVern7(de.KenCarp4()), 1e-7),
-    (None, 1e-3),
+    pytest.param(None, 1e-3, marks=pytest.mark.slow),
     (None, 1e-7),
 ]
 

@@ -119,6 +119,7 @@ class Integrator:
         self.t = t_stop if last else self.t + dt
         self.u = step.u1
         self._carry = step.carry
+        step.carry = step.retry = None  # Jacobians and factors must not live as long as the steps that are kept
         self.naccept += 1
         step.end = self.t
         on_step(step)
