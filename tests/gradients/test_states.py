@@ -6,6 +6,7 @@ import pydiffeqflux as de
 
 TIGHT = {"abstol": 1e-10, "reltol": 1e-10}
 BAR = 100 * 1e-10  # ten tolerances for each of the two solves, and a loss of slope up to 5
+ALGORITHMS = [de.Tsit5(), de.Rodas5P(), pytest.param(de.KenCarp4(), marks=pytest.mark.slow)]
 NOT_FORWARD = [s for s in SENSEALGS if not isinstance(s, de.ForwardDiffSensitivity)]
 
 
@@ -47,7 +48,7 @@ def batch(shape):
 
 @pytest.mark.parametrize("sensealg", SENSEALGS, ids=repr)
 @pytest.mark.parametrize("shape", [(2, 2, 2), (16,), (17,)], ids=str)
-@pytest.mark.parametrize("alg", [de.Tsit5(), de.Rodas5P(), de.KenCarp4()], ids=repr)
+@pytest.mark.parametrize("alg", ALGORITHMS, ids=repr)
 def test_batched_states_on_both_sides_of_the_tape_limit(alg, shape, sensealg):
     # u' = -p u^2 has the solution u0 / (1 + p u0 t) in every element.
     u0, p = batch(shape).requires_grad_(), tensor(0.7, grad=True)
@@ -72,7 +73,7 @@ def branching(u, p, t):
 
 @pytest.mark.parametrize("sensealg", NOT_FORWARD, ids=repr)
 @pytest.mark.parametrize("size", [2, 17])
-@pytest.mark.parametrize("alg", [de.Tsit5(), de.Rodas5P(), de.KenCarp4()], ids=repr)
+@pytest.mark.parametrize("alg", ALGORITHMS, ids=repr)
 def test_f_with_branches_on_values(alg, size, sensealg):
     u0, p = batch((size,)).requires_grad_(), tensor(0.7, grad=True)
     sol = de.solve(
