@@ -80,7 +80,6 @@ def main() -> None:
         prob = de.ODEProblem(relax, torch.zeros(2, dtype=torch.float64), (0.0, 3.0), k)
         print(f"{rate:10g}{errors(prob, exact)}")
 
-
     print("\n2. Lorenz, gradient of z(t1) with respect to the three parameters, against tolerances 1e-12")
     print(f"{'t1':>10}{header}")
     u0 = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)

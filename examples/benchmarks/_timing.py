@@ -47,6 +47,9 @@ COMPILATION = 60.0
 """Seconds that a first call may take longer where it compiles."""
 
 
+BROKEN_OFF = "broken off"
+
+
 class CaseTimeoutError(RuntimeError):
     """A case took too long."""
 
@@ -149,7 +152,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
     """Break the body off after so many seconds of processor time. One call into a compiled library is waited for."""
 
     def stop(*_: Any) -> None:
-        raise CaseTimeoutError(f"broken off after {seconds:.0f} s of processor time")
+        raise CaseTimeoutError(f"{BROKEN_OFF} after {seconds:.0f} s of processor time")
 
     previous = signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, seconds)

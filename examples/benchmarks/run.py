@@ -27,7 +27,7 @@ from _environment import SINGLE_THREADED, environment, single_core, usable_cores
 from _references import References
 from _report import full, summary
 from _rows import LIBRARIES, Row
-from _timing import FULL, SHORT, judge_final_losses, measure
+from _timing import BROKEN_OFF, FULL, SHORT, judge_final_losses, measure
 
 WORKLOADS = {
     "w1": "w1_nonstiff",
@@ -94,8 +94,17 @@ def work(job: Job, path: Path) -> None:
     with path.open("w") as file:
         for case in cases:
             _write(file, case.row)
+        broken_off: dict[tuple[str, str, str], Row] = {}
         for case in cases:
-            _write(file, dataclasses.replace(measure(case, SHORT if job.short else FULL), version=version))
+            series = (case.row.group, case.row.solver, case.row.rhs)
+            if series in broken_off:
+                status = f"not tried: broken off at rtol {broken_off[series].rtol:.0e} already"
+                _write(file, dataclasses.replace(case.row, version=version, status=status))
+                continue
+            row = dataclasses.replace(measure(case, SHORT if job.short else FULL), version=version)
+            if BROKEN_OFF in row.status:
+                broken_off[series] = row
+            _write(file, row)
 
 
 def _write(file: Any, row: Row) -> None:

@@ -36,7 +36,7 @@ def cases(library: str, references: References, *, short: bool) -> Iterator[Case
         if library == OURS:
             differences = [(methods[0][0], FINITE_DIFFERENCES)]
             yield from gradient_cases(
-                "w9", problem.name, problem, reference, library, differences, [TOLERANCE], last=True
+                "w9", problem.name, problem, reference, library, differences, [TOLERANCE], last=problem.u0.size > 20
             )
 
 
