@@ -145,7 +145,7 @@ def _group_tables(series: Sequence[Series]) -> Iterator[str]:
         targets = _targets(series)
         header = ["library", "solver", "right-hand side", *(f"at {error:.0e}" for error in targets)]
         lines = [[s.library, s.solver, s.rhs, *(_time(s.time_at(error)) for error in targets)] for s in series]
-        yield _table(header, lines) if targets else "No error is attained by both this package and a peer."
+        yield (_table(header, lines) if targets else "No error to compare at: the ladders do not meet.")
     verdicts = _verdicts("", series)
     if verdicts:
         yield "\n".join(f"- {_sentence(v)}" for v in verdicts)

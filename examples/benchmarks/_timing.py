@@ -105,7 +105,10 @@ def judge(row: Row, outcome: Outcome, reference: Reference) -> Row:
         )
     finite = all(math.isfinite(x) for x in (error, gradient_error) if x is not None)
     return dataclasses.replace(
-        row, error=error, gradient_error=gradient_error, status="ok" if finite else "void: not finite"
+        row,
+        error=_finite(error),
+        gradient_error=_finite(gradient_error),
+        status="ok" if finite else "void: not finite",
     )
 
 
@@ -113,7 +116,12 @@ def _judge_losses(row: Row, losses: Array, reference: Array) -> Row:
     early = float(np.max(np.abs(losses[:FIRST_LOSSES] / reference[:FIRST_LOSSES] - 1)))
     agrees = early <= LOSS_AGREEMENT
     status = "ok" if agrees else f"void: first {FIRST_LOSSES} losses differ by {early:.1e}"
-    return dataclasses.replace(row, loss_error=early, final_loss=float(losses[-1]), status=status)
+    return dataclasses.replace(row, loss_error=_finite(early), final_loss=_finite(float(losses[-1])), status=status)
+
+
+def _finite(value: float | None) -> float | None:
+    """The value, `None` for what JSON has no number for."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def judge_final_losses(rows: Sequence[Row]) -> list[Row]:
