@@ -38,6 +38,7 @@ class RightHandSide:
         self.nf = 0
         self.njac = 0
         self._f = prob.f
+        self._call = self._call_complex if self.is_complex else prob.f
         self._user_shape, self._user_dtype = u0.shape, u0.dtype
         self.parameters: list[Tensor] = []
         self.sources: list[Tensor] = []
@@ -110,23 +111,19 @@ class RightHandSide:
         """`f(u, p, t)`, checked. `u` and the result have the shape of `self.u0`."""
         self.nf += 1
         version = u._version
-        k = self._apply(u, self._p, self.time(t))
+        k = self._call(u, self._p, self.time(t))
+        if k.__class__ is not Tensor and not isinstance(k, Tensor):
+            raise RightHandSideError(f"f returned {type(k).__name__}; it must return a torch tensor like u.")
         if k.shape != self.shape or k.dtype != self.dtype or k.device != self.device:
             self._refuse_output(k)
         if u._version != version:
             raise RightHandSideError("f modified its argument u in place; compute the derivative out of place.")
         return k
 
-    def _apply(self, u: Tensor, p: Any, t: Tensor) -> Tensor:
-        if not self.is_complex:
-            k = self._f(u, p, t)
-            if not isinstance(k, Tensor):
-                raise RightHandSideError(f"f returned {type(k).__name__}; it must return a torch tensor like u.")
-            return k
+    def _call_complex(self, u: Tensor, p: Any, t: Tensor) -> Any:
+        """`f` of a complex state in its real form."""
         k = self._f(torch.view_as_complex(u), p, t)
-        if not isinstance(k, Tensor):
-            raise RightHandSideError(f"f returned {type(k).__name__}; it must return a torch tensor like u.")
-        return torch.view_as_real(k.resolve_conj()) if k.is_complex() else k
+        return torch.view_as_real(k.resolve_conj()) if isinstance(k, Tensor) and k.is_complex() else k
 
     def _refuse_output(self, k: Tensor) -> None:
         shape = k.shape[:-1] if self.is_complex and k.shape == self.shape else k.shape
@@ -151,7 +148,7 @@ class RightHandSide:
         p = replace_leaves(self._p, [local.get(id(q), q) for q in leaves(self._p)])
         module = self._f
         if not isinstance(module, torch.nn.Module):
-            return lambda u, t: self._apply(u, p, t)
+            return lambda u, t: self._call(u, p, t)
         weights = {name: local[id(q)] for name, q in module.named_parameters() if id(q) in local}
 
         def call(u: Tensor, t: Tensor) -> Tensor:
@@ -163,7 +160,7 @@ class RightHandSide:
 
     def unchecked(self, u: Tensor, t: Tensor) -> Tensor:
         """`f(u, p, t)` without checks or counting, for use under `torch.func` transforms."""
-        return self._apply(u, self._p, t)
+        return self._call(u, self._p, t)
 
     def supports_forward_mode(self) -> bool:
         """Whether `f` can be mapped by `torch.vmap` and all parameters are real and can be replaced."""

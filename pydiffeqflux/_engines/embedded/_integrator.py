@@ -109,7 +109,7 @@ class Integrator:
         elif not bool(torch.isfinite(step.u1.detach()).all()):
             return ReturnCode.Unstable
         factor *= self._method.after(step)
-        if 1.0 <= factor <= self._method.deadband:
+        if self._method.keeps_step(factor):
             factor = 1.0
         proposal = dt * factor
         if last and abs(proposal) < abs(self.dt):

@@ -19,6 +19,7 @@ class DenseJacobian:
         self._matrix = matrix
         self._mass = mass
         self._shape = shape
+        self._blocks: Tensor | None = None
 
     @property
     def matrix(self) -> Tensor:
@@ -27,11 +28,15 @@ class DenseJacobian:
 
     def factor_stages(self, matrix: Tensor) -> Callable[[Tensor], Tensor] | None:
         """As in `LinearSystem`; stages are solved together as one system."""
-        eye_n, eye_s = (
-            torch.eye(m, dtype=matrix.dtype, device=matrix.device) for m in (len(self._matrix), len(matrix))
-        )
-        mass = eye_n if self._mass is None else self._mass
-        w = torch.kron(matrix, mass) - torch.kron(eye_s, self._matrix.contiguous())
+        s, n = len(matrix), len(self._matrix)
+        blocks = self._blocks
+        if blocks is None or len(blocks) != s * n:
+            blocks = self._blocks = torch.block_diag(*[self._matrix] * s)
+        if self._mass is not None:
+            w = torch.kron(matrix, self._mass) - blocks
+        else:
+            w = -blocks
+            w.view(s, n, s, n).diagonal(dim1=1, dim2=3).add_(matrix.unsqueeze(-1))
         return _solver(w, torch.Size([len(matrix), *self._shape]))
 
     def norm(self) -> float:

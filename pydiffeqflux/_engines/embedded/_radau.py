@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..._controllers import PredictiveController
 from ._norm import ErrorNorm
-from ._step import LinearSystem, Method, Rhs, Step, Time
+from ._step import LinearSystem, Method, Rhs, Step, Time, weighted_sum
 
 S6 = sqrt(6.0)
 C = ((4.0 - S6) / 10.0, (4.0 + S6) / 10.0, 1.0)
@@ -25,6 +25,8 @@ E = ((-13.0 - 7.0 * S6) / 3.0, (-13.0 + 7.0 * S6) / 3.0, -1.0 / 3.0)
 """Weights of the stages in the error estimate. Source: Hairer, Wanner, *Solving ODEs II*, IV.8."""
 
 MAX_ITERATIONS = 6
+KEPT_FACTORS = (0.93, 1.2)
+"""A step size that would change by a factor between these is kept, and the factors of W with it."""
 STALE_RATE = 1e-3
 """A Newton iteration that converges more slowly than this has the Jacobian renewed for the next step."""
 
@@ -64,7 +66,6 @@ class RadauIIA(Method):
     error_order = 3
     adaptive = True
     stages_are_derivatives = False
-    deadband = 1.2
     controller = PredictiveController()
 
     def __init__(self, norm: ErrorNorm) -> None:
@@ -118,6 +119,9 @@ class RadauIIA(Method):
         """Be more careful the more iterations it took."""
         return (2.0 * MAX_ITERATIONS + 1.0) / (2.0 * MAX_ITERATIONS + self._iterations)
 
+    def keeps_step(self, factor: float) -> bool:
+        return KEPT_FACTORS[0] <= factor < KEPT_FACTORS[1]
+
     def error(self, step: Step) -> Tensor:
         assert step.estimate is not None
         return step.estimate
@@ -149,12 +153,13 @@ class RadauIIA(Method):
         weights = self._norm.weights(u, u)
         rounding = torch.finfo(u.dtype).eps / self._reltol  # corrections cannot become smaller
         tolerance = max(10.0 * rounding, min(0.03, sqrt(self._reltol)))
+        times = [t + c * dt for c in C]
         previous, rate = math.inf, 0.0
         limit = 2 * MAX_ITERATIONS if newton.fresh else MAX_ITERATIONS  # with an old Jacobian, rather renew that
         for iteration in range(1, limit + 1):
-            derivatives = [rhs(u + zi, t + c * dt) for zi, c in zip(z.unbind(), C, strict=True)]
-            residual = torch.stack(derivatives) - torch.tensordot(inverse, z, 1)
-            correction = newton.solve(residual)
+            derivatives = [rhs(x, ti) for x, ti in zip((z + u).unbind(), times, strict=True)]
+            stacked = torch.stack(derivatives).reshape(len(C), -1)
+            correction = newton.solve(torch.addmm(stacked, inverse, z.reshape(len(C), -1), alpha=-1.0)).reshape(z.shape)
             self.nsolve += 1
             size = float(torch.linalg.vector_norm(correction / weights)) / math.sqrt(correction.numel())
             if not math.isfinite(size):
@@ -176,17 +181,18 @@ class RadauIIA(Method):
         """The last step's polynomial, continued; zero where there is none."""
         if last is None:
             return u.new_zeros(3, *u.shape)
-        coefficients = torch.tensordot(self.dense_table(u), torch.stack(last.ks), 1)
         ratio = dt / float(last.dt)
-        powers = [[(1.0 + c * ratio) ** m - 1.0 for m in (1, 2, 3)] for c in C]
-        return torch.tensordot(torch.tensor(powers, dtype=u.dtype, device=u.device), coefficients, 1)
+        weights = []
+        for c in C:
+            powers = [(1.0 + c * ratio) ** m - 1.0 for m in (1, 2, 3)]
+            weights.append([sum(p * x for p, x in zip(powers, row, strict=True)) for row in self._dense])
+        return mix(torch.tensor(weights, dtype=u.dtype, device=u.device), torch.stack(last.ks))
 
     def _estimate(
         self, rhs: Rhs, u: Tensor, u1: Tensor, t: float, dt: float, stages: Tensor, newton: _Newton
     ) -> Tensor:
         """The difference from an embedded formula of order 3, filtered; evaluated once more where it is too large."""
-        weights = torch.tensor(E, dtype=u.dtype, device=u.device) / dt
-        defect = torch.tensordot(weights, stages, 1)
+        defect = weighted_sum(stages.unbind(), tuple(enumerate(E))).div_(dt)
         estimate = newton.filter(newton.f0 + defect)
         if self._norm(estimate, u, u1) > 1.0:
             estimate = newton.filter(rhs(u + estimate, t) + defect)
@@ -206,6 +212,11 @@ class RadauIIA(Method):
             w = torch.einsum("ij,nm->injm", inverse, eye_n) - torch.einsum("ij,inm->injm", eye_s, jacobians)
             solve = torch.linalg.inv(w.reshape(count * n, count * n))
         derivatives = torch.stack([rhs(x, ti) for x, ti in zip(inputs, times, strict=True)])
-        residual = derivatives - torch.tensordot(inverse, z, 1)
+        residual = derivatives - mix(inverse, z)
         stages = (z + (solve @ residual.reshape(-1)).reshape(z.shape)).unbind()
         return Step(self, t, dt, u, u + stages[2], list(stages))
+
+
+def mix(matrix: Tensor, states: Tensor) -> Tensor:
+    """Linear combinations of stacked states, one a row of `matrix`."""
+    return (matrix @ states.reshape(len(states), -1)).reshape(states.shape)

@@ -128,7 +128,6 @@ class Method(ABC):
         error_order: order of the embedded method.
         adaptive: whether there is an error estimate.
         stages_are_derivatives: whether the stages must be multiplied by the step size to become increments.
-        deadband: a step size that could grow by no more than this factor is kept, to save factorisations.
         controller: the step size controller where none is asked for.
         hits_saves: whether steps must end at the save points, the dense output being no match for the steps.
         nsolve, nw: linear solves and factorisations so far.
@@ -138,7 +137,6 @@ class Method(ABC):
     error_order: int
     adaptive: bool
     stages_are_derivatives: bool
-    deadband: float = 1.0
     controller: AbstractController = PIController()
     hits_saves: bool = False
     nsolve: int = 0
@@ -169,6 +167,10 @@ class Method(ABC):
     def after(self, step: Step) -> float:
         """Take note that a step was accepted; the next step size is to be multiplied by the result."""
         return 1.0
+
+    def keeps_step(self, factor: float) -> bool:
+        """Whether the step size is to stay as it is after an accepted step, where this factor was proposed."""
+        return False
 
     def dense_stages(self, rhs: Rhs, step: Step) -> list[Tensor]:
         """All stages that the dense output needs."""
