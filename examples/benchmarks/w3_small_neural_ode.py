@@ -38,7 +38,7 @@ ADJOINTS: dict[str, dict[str, Methods]] = {
 def cases(library: str, references: References, *, short: bool) -> Iterator[Case]:
     """The cases of one library."""
     t1 = 10.0 if short else 100.0
-    exponents = (5, 6) if short else (5, 6, 7)
+    exponents = (5, 6) if short else (4, 5, 6, 7)
     tolerances = [Tolerance(10.0**-k, 10.0**-k) for k in exponents]
     dtypes: tuple[Dtype, ...] = ("float64",) if short else ("float64", "float32")
     for saves in (100,) if short else (2, 100):
