@@ -46,6 +46,26 @@ class SolverError(DiffEqError, RuntimeError):
         self.retcode = retcode
 
 
+class JuliaError(DiffEqError, RuntimeError):
+    """Julia raised an exception.
+
+    Attributes:
+        julia_type: the name of its type in Julia.
+        julia_message: its whole message.
+        julia_backtrace: its message and backtrace, as Julia prints them.
+    """
+
+    def __init__(self, message: str, julia_type: str, julia_message: str, julia_backtrace: str) -> None:
+        super().__init__(message)
+        self.julia_type = julia_type
+        self.julia_message = julia_message
+        self.julia_backtrace = julia_backtrace
+
+
+class JuliaWarning(UserWarning):
+    """The julia engine works, but something about how it was started may cause trouble."""
+
+
 class SolveWarning(UserWarning):
     """A solve ended early; the message names the return code and a remedy."""
 

@@ -18,6 +18,7 @@ class ReturnCode(Enum):
     Unstable = "Unstable"
     InitialFailure = "InitialFailure"
     ConvergenceFailure = "ConvergenceFailure"
+    Failure = "Failure"
 
     @property
     def success(self) -> bool:
@@ -46,4 +47,5 @@ _REMEDIES = {
         "Newton's iteration of the implicit method failed at the smallest step: check that f is smooth, "
         "or use a Rosenbrock method such as Rodas5P()"
     ),
+    ReturnCode.Failure: "the solver gave up: check the model, or use another algorithm",
 }

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ._errors import GradientError, GradientWarning, RightHandSideError
+from ._julia_source import JuliaSource
 from ._parameters import leaves, map_leaves, replace_leaves
 from ._problems import ODEProblem
 
@@ -24,6 +25,7 @@ class RightHandSide:
         parameters: the tensors to differentiate with respect to: leaves of `p` that require a gradient, then those of
             the module, then other leaves that `f` was seen to use.
         sources: for each of `parameters` the tensor that the user holds.
+        u0_requires_grad: whether the user's initial state does.
         nf, njac: calls of `f` and Jacobians so far.
     """
 
@@ -34,6 +36,7 @@ class RightHandSide:
         self.u0 = torch.view_as_real(u0.resolve_conj()) if self.is_complex else u0
         self.shape, self.numel = self.u0.shape, self.u0.numel()
         self.dtype, self.device = self.u0.dtype, self.u0.device
+        self.u0_requires_grad = prob.u0.requires_grad
         self._t0 = prob.tspan[0]
         self.nf = 0
         self.njac = 0
@@ -212,6 +215,30 @@ class RightHandSide:
         grads = torch.autograd.grad(k, wanted, v, retain_graph=True, allow_unused=True)
         dx, *dp = (torch.zeros_like(q) if g is None else g for g, q in zip(grads, wanted, strict=True))
         return dx, dp
+
+
+class SourceRightHandSide(RightHandSide):
+    """The right-hand side of a `JuliaSource`: parameters to differentiate, and a function that only Julia can call."""
+
+    code: str
+
+    def __init__(self, prob: ODEProblem) -> None:
+        super().__init__(prob)
+        self.code = prob.f.code if isinstance(prob.f, JuliaSource) else ""
+
+    def _probe(self, t0: float) -> None:
+        # what the code uses is not known; it is taken to use everything
+        self._used_at_t0 = {id(q) for q in self.parameters} | {id(self.u0)}
+
+    @property
+    def p(self) -> Any:
+        """The nesting of parameters."""
+        return self._p
+
+
+def right_hand_side(prob: ODEProblem) -> RightHandSide:
+    """The right-hand side of a problem, of the kind that its `f` is."""
+    return SourceRightHandSide(prob) if isinstance(prob.f, JuliaSource) else RightHandSide(prob)
 
 
 class CannotMapError(Exception):

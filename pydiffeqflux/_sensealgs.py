@@ -22,6 +22,27 @@ class AbstractSensealg:
 
 
 @dataclass(frozen=True, slots=True)
+class ReverseDiffVJP:
+    """Vector-Jacobian products of a `JuliaSource` by ReverseDiff.jl, an option of the continuous adjoints.
+
+    Arguments:
+        compile: compile the tape once and replay it. Faster, but wrong where `f` branches on values of `u`, `p` or `t`.
+    """
+
+    compile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerVJP:
+    """Vector-Jacobian products of a `JuliaSource` by Tracker.jl, an option of the continuous adjoints."""
+
+
+Autojacvec = ReverseDiffVJP | TrackerVJP | bool | None
+"""How Julia computes λᵀ ∂f/∂u of a `JuliaSource`: as named, `True` by ForwardDiff, `False` by finite differences,
+`None` by `ReverseDiffVJP()`. For torch functions torch does it, and only `None` is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReverseDiffAdjoint(AbstractSensealg):
     """Reverse-mode differentiation through the steps of the solver ("discretise, then optimise").
 
@@ -29,7 +50,27 @@ class ReverseDiffAdjoint(AbstractSensealg):
     Use it for small and medium problems, for stiff ones, with mass matrices, and wherever a continuous adjoint
     is in doubt. Memory grows with the number of steps.
 
-    Problems: ODE, also with mass matrices. Engines: embedded.
+    Problems: ODE, also with mass matrices. Engines: embedded; julia for a `JuliaSource` (by ReverseDiff.jl, in which
+    every step is recorded number by number; not with Rosenbrock methods).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerAdjoint(AbstractSensealg):
+    """Reverse mode through the steps of Julia's solver by Tracker.jl, with operations on whole arrays.
+
+    Problems: ODE. Engines: julia for a `JuliaSource`, not with Rosenbrock methods.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardSensitivity(AbstractSensealg):
+    """The sensitivity equations ∂u/∂p are solved along with the ODE, N (1 + P) states together.
+
+    The gradient with respect to u0 is not computed; asking for it is an error.
+
+    Problems: ODE. Engines: julia for a `JuliaSource`.
+    References: Hindmarsh et al. 2005 (CVODES).
     """
 
 
@@ -43,7 +84,8 @@ class ForwardDiffSensitivity(AbstractSensealg):
     `f` must go through `torch.func.vmap` (no branches on values of `u`), and parameters must come through `p` or be
     those of a module that is `f` itself.
 
-    Problems: ODE, also with mass matrices. Engines: embedded. Source: SciMLSensitivity's method of this name.
+    Problems: ODE, also with mass matrices. Engines: embedded; julia for a `JuliaSource` (by ForwardDiff.jl, with steps
+    chosen anew). Source: SciMLSensitivity's method of this name.
     """
 
 
@@ -56,12 +98,14 @@ class BacksolveAdjoint(AbstractSensealg):
 
     Arguments:
         checkpointing: reset the backward solution to the saved values at the save points.
+        autojacvec: how Julia differentiates a `JuliaSource`, see [`ReverseDiffVJP`][].
 
-    Problems: ODE without mass matrix. Engines: embedded.
+    Problems: ODE without mass matrix. Engines: both.
     References: Chen, Rubanova, Bettencourt, Duvenaud 2018, *Neural ordinary differential equations*.
     """
 
     checkpointing: bool = True
+    autojacvec: Autojacvec = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +115,14 @@ class InterpolatingAdjoint(AbstractSensealg):
     Arguments:
         checkpointing: keep O(log S) states instead of the dense output and recompute the rest in pieces of at most
             64 steps.
+        autojacvec: how Julia differentiates a `JuliaSource`, see [`ReverseDiffVJP`][].
 
-    Problems: ODE without mass matrix. Engines: embedded.
+    Problems: ODE without mass matrix. Engines: both.
     References: Hindmarsh et al. 2005 (CVODES).
     """
 
     checkpointing: bool = False
+    autojacvec: Autojacvec = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +133,14 @@ class QuadratureAdjoint(AbstractSensealg):
 
     Arguments:
         abstol, reltol: tolerances of the quadrature; `None` takes those of the solve.
+        autojacvec: how Julia differentiates a `JuliaSource`, see [`ReverseDiffVJP`][].
 
-    Problems: ODE without mass matrix. Engines: embedded. References: Kim et al. 2021, *Stiff neural ODEs*.
+    Problems: ODE without mass matrix. Engines: both. References: Kim et al. 2021, *Stiff neural ODEs*.
     """
 
     abstol: float | None = None
     reltol: float | None = None
+    autojacvec: Autojacvec = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +151,28 @@ class GaussAdjoint(AbstractSensealg):
 
     Arguments:
         checkpointing: as for [`InterpolatingAdjoint`][].
+        autojacvec: how Julia differentiates a `JuliaSource`, see [`ReverseDiffVJP`][].
 
-    Problems: ODE without mass matrix. Engines: embedded. Source: SciMLSensitivity's method of this name.
+    Problems: ODE without mass matrix. Engines: both. Source: SciMLSensitivity's method of this name.
     """
 
     checkpointing: bool = False
+    autojacvec: Autojacvec = None
+
+
+@dataclass(frozen=True, slots=True)
+class GaussKronrodAdjoint(AbstractSensealg):
+    """As `GaussAdjoint`, with a Gauss-Kronrod quadrature that is refined until it is accurate.
+
+    Arguments:
+        checkpointing: as for [`InterpolatingAdjoint`][].
+        autojacvec: how Julia differentiates a `JuliaSource`, see [`ReverseDiffVJP`][].
+
+    Problems: ODE without mass matrix. Engines: julia. Source: SciMLSensitivity's method of this name.
+    """
+
+    checkpointing: bool = False
+    autojacvec: Autojacvec = None
 
 
 FORWARD_MODE_LIMIT = 100

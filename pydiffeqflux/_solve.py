@@ -16,7 +16,7 @@ from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select
 from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning
 from ._options import SolveOptions, check_positive, check_saveat, check_tolerance, check_tstops
 from ._problems import ODEProblem
-from ._rhs import RightHandSide
+from ._rhs import right_hand_side
 from ._sensealgs import AbstractSensealg
 from ._solution import Solution
 
@@ -75,7 +75,9 @@ def solve(
         dense: whether `sol(t)` will be wanted; `None` means yes unless `saveat` is given or `save_everystep` is false.
         controller: the step size controller; `None` takes [`PIController`][] for explicit methods and `KenCarp4()`,
             [`PredictiveController`][] for the others.
-        engine: `"embedded"`, `"julia"`, or `"auto"` for the best one that is ready.
+        engine: `"embedded"`, `"julia"`, or `"auto"`, which takes julia where it is set up (`python -m pydiffeqflux
+            doctor` tells) and has what is asked for, and embedded elsewhere. The environment variable
+            `PYDIFFEQFLUX_ENGINE` can name the one that `"auto"` takes.
         progress: whether to show a progress bar.
         verbose: whether a solve that fails warns ([`SolveWarning`][]).
 
@@ -87,9 +89,11 @@ def solve(
         RightHandSideError: `f` returned something that is not a derivative of `u`.
         GradientError: a gradient was asked for, but `f` cuts the graph.
         UnsupportedError: the engine lacks what was asked for; the message names it.
+        EngineUnavailableError: the julia engine was asked for and cannot run; the message says what to do.
+        JuliaError: Julia raised an exception; its message and backtrace are attributes.
         Exception: whatever `f` raises, unchanged.
 
-    Engines: embedded. Source: `CommonSolve.solve`.
+    Engines: both. Source: `CommonSolve.solve`.
 
     >>> import torch
     >>> def decay(u, p, t):
@@ -140,9 +144,8 @@ def solve(
         and options.abstol + options.reltol == 0.0
     ):
         raise InvalidOptionError("abstol and reltol are both zero; no solver can meet that. Give one of them.")
-    chosen = select_engine(engine)
-    algorithm = chosen.default_algorithm(prob, options) if alg is None else alg
-    chosen.check(prob, algorithm, sensealg)
+    chosen = select_engine(engine, prob, alg, sensealg)
+    algorithm = chosen.default_algorithm(prob) if alg is None else alg
     with _autograd_available():
         spec = _specify(prob, algorithm, sensealg, options, chosen)
         raw, u = differentiable_solve(chosen, spec, prob.u0)
@@ -162,7 +165,7 @@ def _specify(
     engine: AbstractEngine,
 ) -> SolveSpec:
     """The right-hand side, and the sensealg if a gradient can follow."""
-    rhs = RightHandSide(prob)
+    rhs = right_hand_side(prob)
     if not (torch.is_grad_enabled() and (prob.u0.requires_grad or rhs.parameters)):
         return SolveSpec(rhs, prob.tspan, alg, None, options)
     rhs.check_connected()

@@ -77,3 +77,70 @@ class Vern7(AbstractAlgorithm):
     """
 
     order: ClassVar[int] = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Ralston(AbstractAlgorithm):
+    """Ralston's method, of least truncation error, with an embedded Euler step. Order 2. Engines: julia."""
+
+    order: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, slots=True)
+class BS5(AbstractAlgorithm):
+    """Bogacki-Shampine 5(4), with more careful error control than `DP5()`. Order 5.
+
+    Engines: julia. References: Bogacki, Shampine 1996.
+    """
+
+    order: ClassVar[int] = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Vern6(AbstractAlgorithm):
+    """Verner's most efficient 6(5). Order 6.
+
+    Engines: julia. References: Verner 2010.
+    """
+
+    order: ClassVar[int] = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Vern8(AbstractAlgorithm):
+    """Verner's most efficient 8(7). Order 8.
+
+    Engines: julia. References: Verner 2010.
+    """
+
+    order: ClassVar[int] = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Vern9(AbstractAlgorithm):
+    """Verner's most efficient 9(8), for tolerances near round-off. Order 9.
+
+    Engines: julia. References: Verner 2010.
+    """
+
+    order: ClassVar[int] = 9
+
+
+@dataclass(frozen=True, slots=True)
+class DP8(AbstractAlgorithm):
+    """Hairer's DOP853. Order 8. Dense output: order 7.
+
+    Engines: julia. References: Hairer, Nørsett, Wanner, *Solving ODEs I*, II.5.
+    """
+
+    order: ClassVar[int] = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TsitPap8(AbstractAlgorithm):
+    """Tsitouras and Papakostas 8(7). Order 8.
+
+    Engines: julia. References: Tsitouras, Papakostas 1999.
+    """
+
+    order: ClassVar[int] = 8

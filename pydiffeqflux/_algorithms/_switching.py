@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ._base import AbstractAlgorithm
-from ._explicit import Tsit5, Vern7
-from ._implicit import Rodas5P
+from ._explicit import Tsit5, Vern6, Vern7, Vern8, Vern9
+from ._rosenbrock import Rodas5P
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class AutoAlgSwitch(AbstractAlgorithm):
         nonstifftol, stifftol: share of the stability region that counts as its edge.
         dtfac: the step is multiplied by this at the switch to the stiff method and divided at the switch back.
 
-    Engines: embedded. References: Shampine 1977; Hairer, Wanner, *Solving ODEs II*, IV.2; OrdinaryDiffEq.jl's
+    Engines: both. References: Shampine 1977; Hairer, Wanner, *Solving ODEs II*, IV.2; OrdinaryDiffEq.jl's
     `AutoSwitch`.
     """
 
@@ -54,22 +54,16 @@ def AutoVern7(stiffalg: AbstractAlgorithm) -> AutoAlgSwitch:  # noqa: N802 - Jul
     return AutoAlgSwitch(Vern7(), stiffalg)
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultODEAlgorithm(AbstractAlgorithm):
-    """What `alg=None` means: an [`AutoAlgSwitch`][] chosen by the tolerance and the size of the problem.
+def AutoVern6(stiffalg: AbstractAlgorithm) -> AutoAlgSwitch:  # noqa: N802 - Julia's name
+    """`Vern6()` that switches to `stiffalg` where the problem is stiff. Engines: julia."""
+    return AutoAlgSwitch(Vern6(), stiffalg)
 
-    | | method |
-    |---|---|
-    | not stiff, reltol ≥ 1e-6 | `Tsit5()` |
-    | not stiff, reltol < 1e-6 | `Vern7()` |
-    | stiff, reltol > 1e-2 | `Rosenbrock23()` |
-    | stiff, at most 50 states | `Rodas5P()` |
-    | stiff, more than 50 states | `KenCarp4()` |
 
-    The thresholds are those of OrdinaryDiffEqDefault.jl, which takes `FBDF()` above 50 states. A problem with a mass
-    matrix is solved by the stiff method alone.
-    """
+def AutoVern8(stiffalg: AbstractAlgorithm) -> AutoAlgSwitch:  # noqa: N802 - Julia's name
+    """`Vern8()` that switches to `stiffalg` where the problem is stiff. Engines: julia."""
+    return AutoAlgSwitch(Vern8(), stiffalg)
 
-    order: ClassVar[int] = 5
-    is_stiff: ClassVar[bool] = True
-    mass_matrix: ClassVar[bool] = True
+
+def AutoVern9(stiffalg: AbstractAlgorithm) -> AutoAlgSwitch:  # noqa: N802 - Julia's name
+    """`Vern9()` that switches to `stiffalg` where the problem is stiff. Engines: julia."""
+    return AutoAlgSwitch(Vern9(), stiffalg)

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
-from .._algorithms import AbstractAlgorithm
+from .._algorithms import AbstractAlgorithm, DefaultODEAlgorithm, choose_default
 from .._options import SolveOptions
 from .._problems import ODEProblem
 from .._retcode import ReturnCode
@@ -55,6 +55,15 @@ class SolveSpec:
     sensealg: AbstractSensealg | None
     options: SolveOptions
 
+    def with_concrete_algorithm(self, *, large: AbstractAlgorithm) -> "SolveSpec":
+        """The same with `DefaultODEAlgorithm` replaced by what it means; `large` is its method for large systems."""
+        if not isinstance(self.alg, DefaultODEAlgorithm):
+            return self
+        reltol = self.options.reltol
+        smallest = float(reltol.min()) if isinstance(reltol, Tensor) else reltol
+        alg = choose_default(self.rhs.numel, smallest, mass_matrix=self.rhs.mass_matrix is not None, large=large)
+        return replace(self, alg=alg)
+
 
 @dataclass(eq=False)
 class RawSolution:
@@ -83,7 +92,7 @@ class AbstractEngine(ABC):
     name: str
 
     @abstractmethod
-    def default_algorithm(self, prob: ODEProblem, options: SolveOptions) -> AbstractAlgorithm:
+    def default_algorithm(self, prob: ODEProblem) -> AbstractAlgorithm:
         """The algorithm that stands for `alg=None`."""
 
     @abstractmethod

@@ -1,9 +1,16 @@
 """Which engine carries out a solve."""
 
+import importlib
 import logging
-from typing import Literal
+import os
+from functools import cache
+from typing import Literal, get_args
 
-from .._errors import EngineUnavailableError, InvalidOptionError
+from .._algorithms import AbstractAlgorithm
+from .._errors import InvalidOptionError, UnsupportedError
+from .._julia_source import JuliaSource
+from .._problems import ODEProblem
+from .._sensealgs import AbstractSensealg
 from ._base import AbstractEngine
 from .embedded import EmbeddedEngine
 
@@ -11,24 +18,87 @@ logger = logging.getLogger("pydiffeqflux")
 
 EngineName = Literal["auto", "julia", "embedded"]
 
+VARIABLE = "PYDIFFEQFLUX_ENGINE"
+"""The environment variable that says what `engine="auto"` takes."""
+
 _EMBEDDED = EmbeddedEngine()
 _said: set[str] = set()
 
 
-def select_engine(name: EngineName) -> AbstractEngine:
-    """The engine of that name; `"auto"` takes the best one that is ready and says so once in the log.
+def select_engine(
+    name: EngineName, prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None
+) -> AbstractEngine:
+    """The engine of that name, which has checked what is asked of it.
+
+    `"auto"` takes the julia engine where it is set up and has what is asked for, else the embedded one, and says so in
+    the log the first time.
 
     Raises:
         EngineUnavailableError: the engine cannot run here.
         InvalidOptionError: there is no such engine.
+        UnsupportedError: the engine lacks something; the message says which other engine has it.
     """
-    if name == "julia":
-        raise EngineUnavailableError(
-            "the julia engine is not part of this version of pydiffeqflux; use engine='embedded' or engine='auto'."
-        )
-    if name not in ("auto", "embedded"):
+    if name not in get_args(EngineName):
         raise InvalidOptionError(f"engine must be 'auto', 'julia' or 'embedded', not {name!r}.")
-    if name == "auto" and name not in _said:
-        _said.add(name)
-        logger.info("engine='auto' takes the embedded engine")
+    if name == "auto":
+        return _automatic(prob, alg, sensealg)
+    engine = _julia() if name == "julia" else _EMBEDDED
+    _check(engine, prob, alg, sensealg)
+    return engine
+
+
+def _automatic(prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None) -> AbstractEngine:
+    wish = os.environ.get(VARIABLE, "auto")
+    if wish not in get_args(EngineName):
+        raise InvalidOptionError(f"{VARIABLE} is {wish!r}; it must be 'auto', 'julia' or 'embedded'.")
+    if isinstance(prob.f, JuliaSource) or wish == "julia":
+        return select_engine("julia", prob, alg, sensealg)
+    if wish == "auto" and _julia_is_ready():
+        try:
+            engine = select_engine("julia", prob, alg, sensealg)
+        except UnsupportedError as error:
+            _say(f"engine='auto' takes the embedded engine: {error}")
+        else:
+            _say("engine='auto' takes the julia engine")
+            return engine
+    else:
+        _say("engine='auto' takes the embedded engine")
+    _check(_EMBEDDED, prob, alg, sensealg)
     return _EMBEDDED
+
+
+def _check(
+    engine: AbstractEngine, prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None
+) -> None:
+    try:
+        engine.check(prob, engine.default_algorithm(prob) if alg is None else alg, sensealg)
+    except UnsupportedError as error:
+        if engine.name == "embedded" and not _julia_refuses(prob, alg, sensealg):
+            raise UnsupportedError(f"{error} The julia engine has it.") from None
+        raise
+
+
+def _julia_refuses(prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None) -> bool:
+    """Whether the julia engine could not do it either; it need not be set up to know that."""
+    julia = _julia()
+    try:
+        julia.check(prob, julia.default_algorithm(prob) if alg is None else alg, sensealg)
+    except UnsupportedError:
+        return True
+    return False
+
+
+def _julia_is_ready() -> bool:
+    return importlib.import_module(".julia", __package__).find_installation().ready
+
+
+@cache
+def _julia() -> AbstractEngine:
+    """The julia engine, imported where it is first wanted."""
+    return importlib.import_module(".julia", __package__).JuliaEngine()
+
+
+def _say(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        logger.info(message)

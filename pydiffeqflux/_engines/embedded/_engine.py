@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ... import _algorithms as algs
 from ..._errors import InvalidOptionError, SolverError, UnsupportedError
-from ..._options import SolveOptions
+from ..._julia_source import JuliaSource
 from ..._problems import ODEProblem
 from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
@@ -26,7 +26,7 @@ from ..._sensealgs import (
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
 from ._integrator import Integrator
 from ._mass_matrix import check_consistent
-from ._methods import METHODS, default_algorithm, make_method
+from ._methods import METHODS, make_method
 from ._norm import ErrorNorm
 from ._problem_rhs import ProblemRhs
 from ._step import Method, Step
@@ -68,7 +68,7 @@ class EmbeddedEngine(AbstractEngine):
 
     name = "embedded"
 
-    def default_algorithm(self, prob: ODEProblem, options: SolveOptions) -> algs.AbstractAlgorithm:
+    def default_algorithm(self, prob: ODEProblem) -> algs.AbstractAlgorithm:
         return algs.DefaultODEAlgorithm()
 
     def default_sensealg(self, rhs: RightHandSide) -> AbstractSensealg:
@@ -83,6 +83,8 @@ class EmbeddedEngine(AbstractEngine):
         return GaussAdjoint() if rhs.mass_matrix is None else ReverseDiffAdjoint()
 
     def check(self, prob: ODEProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
+        if isinstance(prob.f, JuliaSource):
+            raise UnsupportedError("the embedded engine cannot run a JuliaSource; write f as a torch function.")
         parts = (alg.nonstiffalg, alg.stiffalg) if isinstance(alg, algs.AutoAlgSwitch) else (alg,)
         for part in parts:
             if type(part) not in METHODS and not isinstance(part, algs.DefaultODEAlgorithm):
@@ -102,6 +104,10 @@ class EmbeddedEngine(AbstractEngine):
         if not isinstance(sensealg, SENSEALGS):
             known = ", ".join(f"{cls.__name__}()" for cls in SENSEALGS)
             raise UnsupportedError(f"the embedded engine has no {sensealg!r}; it has {known}.")
+        if getattr(sensealg, "autojacvec", None) is not None:
+            raise UnsupportedError(
+                f"{sensealg!r}: torch differentiates f on the embedded engine; leave autojacvec out."
+            )
         if prob.mass_matrix is not None and not isinstance(sensealg, DISCRETE):
             raise UnsupportedError(
                 f"{sensealg!r} does not handle mass matrices on the embedded engine; use ReverseDiffAdjoint() or "
@@ -122,7 +128,6 @@ class EmbeddedEngine(AbstractEngine):
         record = Record(u0, taped)
         _keep_what_is_needed(record, spec, problem)
         saver = _Saver(spec, problem)
-        on_step = _observers(record, saver, options, spec.tspan)
         with torch.set_grad_enabled(taped):
             saver.start(u0)
             integrator = Integrator(
@@ -138,8 +143,8 @@ class EmbeddedEngine(AbstractEngine):
                 maxiters=options.maxiters,
                 controller=options.controller,
             )
-            with on_step as observe:
-                retcode = _advance_through(integrator, _stops(spec, method), observe)
+            with ProgressBar(spec.tspan, shown=options.progress) as bar:
+                retcode = _advance_through(integrator, _stops(spec, method), _observer(record, saver, bar))
         record.u_end = integrator.u.detach()
         stats = Stats(rhs.nf, integrator.naccept, integrator.nreject, rhs.njac, method.nsolve, method.nw)
         return RawSolution(spec, saver.times, saver.states(), retcode, stats, record)
@@ -184,12 +189,7 @@ class EmbeddedEngine(AbstractEngine):
 
 def _concrete(spec: SolveSpec) -> SolveSpec:
     """The same with `DefaultODEAlgorithm` replaced by what it means."""
-    if not isinstance(spec.alg, algs.DefaultODEAlgorithm):
-        return spec
-    reltol = spec.options.reltol
-    smallest = float(reltol.min()) if isinstance(reltol, Tensor) else reltol
-    alg = default_algorithm(spec.rhs.numel, smallest, mass_matrix=spec.rhs.mass_matrix is not None)
-    return SolveSpec(spec.rhs, spec.tspan, alg, spec.sensealg, spec.options)
+    return spec.with_concrete_algorithm(large=algs.KenCarp4())
 
 
 def _make_method(spec: SolveSpec) -> Method:
@@ -233,16 +233,18 @@ def _keep_what_is_needed(record: Record, spec: SolveSpec, problem: ProblemRhs) -
         record.trajectory = Trajectory(problem, t0, t1)
 
 
-def _observers(record: Record, saver: "_Saver", options: SolveOptions, tspan: tuple[float, float]) -> ProgressBar:
-    """What to do after every step, as a context that shows a progress bar where one was asked for."""
+def _observer(record: Record, saver: "_Saver", bar: ProgressBar) -> Callable[[Step], None]:
+    """What to do after every step."""
     keepers = [saver.after_step]
     keepers += [keeper.append for keeper in (record.trajectory, record.checkpoints) if keeper is not None]
+    if bar.shown:
+        keepers.append(lambda step: bar.move_to(step.end))
 
     def observe(step: Step) -> None:
         for keep in keepers:
             keep(step)
 
-    return ProgressBar(observe, tspan, shown=options.progress)
+    return observe
 
 
 class _Saver:

@@ -29,24 +29,6 @@ METHODS: dict[type[algs.AbstractAlgorithm], Callable[[ErrorNorm], Method]] = {
 }
 """The methods of this engine. A new one is a tableau, an algorithm class and a line here."""
 
-MEDIUM_TOLERANCE = 1e-2
-LOW_TOLERANCE = 1e-6
-SMALL_SYSTEM = 50
-
-
-def default_algorithm(n: int, reltol: float, *, mass_matrix: bool) -> algs.AbstractAlgorithm:
-    """What `DefaultODEAlgorithm()` means for N states at this tolerance."""
-    if reltol > MEDIUM_TOLERANCE:
-        stiff: algs.AbstractAlgorithm = algs.Rosenbrock23()
-    elif n <= SMALL_SYSTEM or mass_matrix:
-        stiff = algs.Rodas5P()
-    else:
-        stiff = algs.KenCarp4()
-    if mass_matrix:
-        return stiff
-    nonstiff = algs.Vern7() if reltol < LOW_TOLERANCE else algs.Tsit5()
-    return algs.AutoAlgSwitch(nonstiff, stiff)
-
 
 def make_method(alg: algs.AbstractAlgorithm, norm: ErrorNorm) -> Method:
     """The method that carries out an algorithm; `alg` must be one of `METHODS` or a switch between two of them."""

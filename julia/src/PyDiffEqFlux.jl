@@ -1,0 +1,52 @@
+"""
+The Julia half of the Python package pydiffeqflux.
+
+Python calls [`solve`](@ref), [`evaluate`](@ref) and [`adjoint`](@ref) with the address of a struct of plain numbers and
+pointers, and gets numbers and pointers back, so that no array is copied and no Python object is ever touched here. What
+must live longer than one call is held in a table of handles.
+"""
+module PyDiffEqFlux
+
+using ADTypes: AutoFiniteDiff
+using FunctionWrappers: FunctionWrapper
+using LinearAlgebra: LinearAlgebra, I
+using Logging: Logging
+using PrecompileTools: @compile_workload, @setup_workload
+using SciMLBase: SciMLBase, ODEFunction, ODEProblem
+using SciMLLogging: SciMLLogging
+using SciMLSensitivity: SciMLSensitivity
+
+import ADTypes
+import ChainRulesCore
+import ForwardDiff
+import OrdinaryDiffEq
+import OrdinaryDiffEqAdamsBashforthMoulton
+import OrdinaryDiffEqBDF
+import OrdinaryDiffEqCore
+import OrdinaryDiffEqDefault
+import OrdinaryDiffEqFIRK
+import OrdinaryDiffEqHighOrderRK
+import OrdinaryDiffEqLowOrderRK
+import OrdinaryDiffEqRosenbrock
+import OrdinaryDiffEqSDIRK
+import OrdinaryDiffEqSSPRK
+import OrdinaryDiffEqStabilizedRK
+import OrdinaryDiffEqTsit5
+import OrdinaryDiffEqVerner
+import ReverseDiff
+import Tracker
+import Zygote
+
+include("handles.jl")
+include("right_hand_side.jl")
+include("c_callbacks.jl")
+include("julia_source.jl")
+include("options.jl")
+include("algorithms.jl")
+include("sensealgs.jl")
+include("problems.jl")
+include("solutions.jl")
+include("adjoints.jl")
+include("precompile.jl")
+
+end

@@ -1,0 +1,125 @@
+# Gradients of a solution.
+
+"""
+What Python passes to [`adjoint`](@ref).
+
+The fields are those of `AdjointArguments` in `_engine.py`, in the same order. `cotangents` has a column a time; `du0` and
+`dp` are written.
+"""
+struct AdjointArguments
+    record::Int64
+    sensealg::Int64
+    alg::Int64
+    n_times::Int64
+    times::UInt64
+    cotangents::UInt64
+    du0::UInt64
+    dp::UInt64
+end
+
+"Thrown where the solve backwards did not reach the start; SciMLSensitivity returns what it has and only logs it."
+struct AdjointFailed <: Exception
+    message::String
+end
+
+Base.showerror(io::IO, error::AdjointFailed) = print(io, error.message)
+
+"A logger that remembers why a solver gave up."
+struct FailureLogger <: Logging.AbstractLogger
+    failures::Vector{String}
+end
+
+Logging.min_enabled_level(::FailureLogger) = Logging.Info
+Logging.shouldlog(::FailureLogger, arguments...) = true
+Logging.catch_exceptions(::FailureLogger) = false
+
+const GIVING_UP = ("Interrupted. Larger maxiters", "Aborting", "NaN dt detected", "Newton steps could not converge")
+
+function Logging.handle_message(logger::FailureLogger, level, message, arguments...; keywords...)
+    text = string(message)
+    any(phrase -> occursin(phrase, text), GIVING_UP) && push!(logger.failures, text)
+    return nothing
+end
+
+"Write the gradients of `Σᵢ cotangentᵢ · u(tᵢ)`; returns how often the right-hand side or a derivative was evaluated."
+function adjoint(arguments::Integer)
+    a = unsafe_load(Ptr{AdjointArguments}(UInt(arguments)))
+    record = HANDLES[a.record]
+    before = record.rhs.calls
+    adjoint_with(record, HANDLES[a.alg], HANDLES[a.sensealg], a)
+    return record.rhs.calls - before
+end
+
+const Continuous = Union{
+    SciMLSensitivity.BacksolveAdjoint,
+    SciMLSensitivity.InterpolatingAdjoint,
+    SciMLSensitivity.QuadratureAdjoint,
+    SciMLSensitivity.GaussAdjoint,
+    SciMLSensitivity.GaussKronrodAdjoint,
+}
+
+function adjoint_with(record::Record{T}, alg, sensealg, a::AdjointArguments) where {T}
+    n, n_p = length(record.solution.prob.u0), length(record.rhs.p)
+    times = copy(wrap(Float64, a.times, a.n_times))
+    cotangents = wrap(T, a.cotangents, n, a.n_times)
+    logger = FailureLogger(String[])
+    du0, dp = Logging.with_logger(() -> gradients(record, alg, sensealg, times, cotangents), logger)
+    isempty(logger.failures) || throw(AdjointFailed(first(logger.failures)))
+    copyto!(wrap(T, a.du0, n), du0)
+    a.dp == 0 || copyto!(wrap(T, a.dp, n_p), vec(dp))
+    return nothing
+end
+
+"The step size of a solve in `direction`; the first one of an adaptive adjoint is its own affair."
+step_size(stepping, direction) = stepping.adaptive ? (;) : (; dt=stepping.dt * direction)
+
+"What an adjoint adds to λ at a save point."
+struct Cotangents{T}
+    columns::Matrix{T}
+end
+
+(c::Cotangents)(out, u, p, t, i) = (out .= @view(c.columns[:, i]); nothing)
+
+function gradients(record::Record{T}, alg, sensealg::Continuous, times, cotangents::Matrix{T}) where {T}
+    s, tspan = record.stepping, record.solution.prob.tspan
+    return SciMLSensitivity.adjoint_sensitivities(
+        record.solution,
+        alg;
+        t=times,
+        dgdu_discrete=Cotangents(cotangents),
+        sensealg,
+        abstol=T(s.abstol),
+        reltol=T(s.reltol),
+        adaptive=s.adaptive,
+        maxiters=s.maxiters,
+        verbose=SciMLLogging.Standard(),
+        step_size(s, sign(tspan[1] - tspan[2]))...,
+    )
+end
+
+function gradients(record::Record{T}, alg, sensealg, times, cotangents::Matrix{T}) where {T}
+    s, prob = record.stepping, record.solution.prob
+    _, pullback = SciMLBase._concrete_solve_adjoint(
+        prob,
+        alg,
+        sensealg,
+        prob.u0,
+        prob.p,
+        SciMLBase.ChainRulesOriginator();
+        saveat=times,
+        save_start=first(times) == prob.tspan[1],
+        save_end=last(times) == prob.tspan[2],
+        abstol=T(s.abstol),
+        reltol=T(s.reltol),
+        adaptive=s.adaptive,
+        maxiters=s.maxiters,
+        verbose=SciMLLogging.Standard(),
+        step_size(s, sign(prob.tspan[2] - prob.tspan[1]))...,
+    )
+    tangents = ChainRulesCore.unthunk.(pullback(cotangents))
+    return gradient(tangents[4], prob.u0), gradient(tangents[5], prob.p)
+end
+
+"A tangent as an array; where SciMLSensitivity has none, NaN marks what it does not compute."
+gradient(tangent::AbstractArray{<:Number}, x) = tangent
+gradient(tangent, x) = fill(eltype(x)(NaN), length(x))

@@ -1,0 +1,156 @@
+# A right-hand side that lives in Python, reached through C function pointers.
+#
+# Arguments and results travel through buffers that Python owns and knows as tensors: a call passes numbers only. Every
+# function returns 0, or anything else where Python has caught an exception.
+
+check(status::Cint) = status == 0 ? nothing : throw(PythonError())
+
+"`int f(double t)`: reads `u`, writes `du`."
+struct CFunction{T}
+    pointer::Ptr{Cvoid}
+    u::Vector{T}
+    du::Vector{T}
+end
+
+function (c::CFunction{T})(du::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
+    copyto!(c.u, u)
+    check(ccall(c.pointer, Cint, (Float64,), t))
+    copyto!(du, c.du)
+    return nothing
+end
+
+const WANTS_STATE = Cint(1)
+const WANTS_PARAMETERS = Cint(2)
+
+"""
+`int vjp(double t, int wants)`: reads `u` and `λ`, writes `λᵀ ∂f/∂u` to `du` and `λᵀ ∂f/∂p` to `dp`.
+
+With `joint`, both are computed whenever the first is asked for, and the second is kept: adjoints that carry the parameter
+gradient along ask for one right after the other.
+"""
+mutable struct CVjp{T}
+    const pointer::Ptr{Cvoid}
+    const u::Vector{T}
+    const λ::Vector{T}
+    const du::Vector{T}
+    const dp::Vector{T}
+    joint::Bool
+    t::Float64
+end
+
+function pull!(c::CVjp{T}, λ::Vector{T}, u::Vector{T}, t::Float64, wants::Cint) where {T}
+    copyto!(c.u, u)
+    copyto!(c.λ, λ)
+    c.t = NaN
+    check(ccall(c.pointer, Cint, (Float64, Cint), t, wants))
+    wants & WANTS_PARAMETERS == 0 || (c.t = t)
+    return nothing
+end
+
+has_parameters(c::CVjp{T}, λ::Vector{T}, u::Vector{T}, t::Float64) where {T} = c.t == t && c.u == u && c.λ == λ
+
+struct CVjpState{T}
+    c::CVjp{T}
+end
+
+function (v::CVjpState{T})(out::Vector{T}, λ::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
+    pull!(v.c, λ, u, t, v.c.joint ? WANTS_STATE | WANTS_PARAMETERS : WANTS_STATE)
+    copyto!(out, v.c.du)
+    return nothing
+end
+
+struct CVjpParameters{T}
+    c::CVjp{T}
+end
+
+function (v::CVjpParameters{T})(out::Vector{T}, λ::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
+    has_parameters(v.c, λ, u, t) || pull!(v.c, λ, u, t, WANTS_PARAMETERS)
+    copyto!(out, v.c.dp)
+    return nothing
+end
+
+"`int jac(double t)`: reads `u`, writes the Jacobian to `J` and `∂f/∂t` to `dT`; both are kept for the next request."
+mutable struct CJac{T}
+    const pointer::Ptr{Cvoid}
+    const u::Vector{T}
+    const J::Matrix{T}
+    const dT::Vector{T}
+    t::Float64
+end
+
+function refresh!(c::CJac{T}, u::Vector{T}, t::Float64) where {T}
+    c.t == t && c.u == u && return nothing
+    copyto!(c.u, u)
+    c.t = NaN
+    check(ccall(c.pointer, Cint, (Float64,), t))
+    c.t = t
+    return nothing
+end
+
+struct CJacMatrix{T}
+    c::CJac{T}
+end
+
+function (j::CJacMatrix{T})(J::Matrix{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
+    refresh!(j.c, u, t)
+    copyto!(J, j.c.J)
+    return nothing
+end
+
+struct CTGrad{T}
+    c::CJac{T}
+end
+
+function (g::CTGrad{T})(dT::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
+    refresh!(g.c, u, t)
+    copyto!(dT, g.c.dT)
+    return nothing
+end
+
+"""
+What Python passes to [`callback_rhs`](@ref): sizes, C functions, and the addresses of the buffers.
+
+The fields are those of `CallbackArguments` in `_callbacks.py`, in the same order. A pointer of 0 is absent.
+"""
+struct CallbackArguments
+    single::Int64
+    n::Int64
+    n_p::Int64
+    joint::Int64
+    f::UInt64
+    vjp::UInt64
+    jac::UInt64
+    poll::UInt64
+    u::UInt64
+    du::UInt64
+    λ::UInt64
+    λ_du::UInt64
+    λ_dp::UInt64
+    jac_u::UInt64
+    jac_matrix::UInt64
+    jac_time::UInt64
+end
+
+"A handle to the right-hand side that these C functions make."
+function callback_rhs(address::Integer)
+    a = unsafe_load(Ptr{CallbackArguments}(UInt(address)))
+    return handle(a.single == 1 ? callback_rhs(Float32, a) : callback_rhs(Float64, a))
+end
+
+function callback_rhs(::Type{T}, a::CallbackArguments) where {T}
+    buffer(address) = wrap(T, address, a.n)
+    f = CFunction{T}(Ptr{Cvoid}(a.f), buffer(a.u), buffer(a.du))
+    vjp = vjp_p = jac = tgrad = nothing
+    p = a.n_p == 0 ? zeros(T, 1) : zeros(T, a.n_p)
+    if a.vjp != 0
+        c = CVjp{T}(
+            Ptr{Cvoid}(a.vjp), buffer(a.u), buffer(a.λ), buffer(a.λ_du), wrap(T, a.λ_dp, length(p)), a.joint == 1, NaN
+        )
+        vjp, vjp_p = VjpFunction{T}(CVjpState(c)), VjpFunction{T}(CVjpParameters(c))
+    end
+    if a.jac != 0
+        c = CJac{T}(Ptr{Cvoid}(a.jac), buffer(a.jac_u), wrap(T, a.jac_matrix, a.n, a.n), buffer(a.jac_time), NaN)
+        jac, tgrad = JacFunction{T}(CJacMatrix(c)), RhsFunction{T}(CTGrad(c))
+    end
+    return RightHandSide{T}(RhsFunction{T}(f), vjp, vjp_p, jac, tgrad, nothing, p, Poll(Ptr{Cvoid}(a.poll)), 0)
+end

@@ -1,0 +1,128 @@
+# The one type of right-hand side that the solvers are compiled for.
+
+"Thrown where Python holds the exception; the Python side raises that one in its place."
+struct PythonError <: Exception end
+
+const RhsFunction{T} = FunctionWrapper{Nothing,Tuple{Vector{T},Vector{T},Vector{T},Float64}}
+const VjpFunction{T} = FunctionWrapper{Nothing,Tuple{Vector{T},Vector{T},Vector{T},Vector{T},Float64}}
+const JacFunction{T} = FunctionWrapper{Nothing,Tuple{Matrix{T},Vector{T},Vector{T},Float64}}
+
+"""
+Gives Python a chance, every 50 ms of a solve, to notice Ctrl-C and to move a progress bar.
+
+`pointer` is a C function `int poll(double t)`; anything but 0 stops the solve.
+"""
+mutable struct Poll
+    pointer::Ptr{Cvoid}
+    calls::Int
+    next::UInt64
+end
+
+Poll(pointer::Ptr{Cvoid}) = Poll(pointer, 0, time_ns() + 50_000_000)
+
+@inline function poll(p::Poll, t::Float64)
+    p.calls += 1
+    # reading the clock costs more than a small right-hand side
+    p.calls & 0x1f == 0 && p.pointer != C_NULL && poll_now(p, t)
+    return nothing
+end
+
+@noinline function poll_now(p::Poll, t::Float64)
+    now = time_ns()
+    now < p.next && return nothing
+    stop = ccall(p.pointer, Cint, (Float64,), t)
+    p.next = time_ns() + 50_000_000
+    stop == 0 || throw(PythonError())
+    return nothing
+end
+
+"""
+A right-hand side and its derivatives, always of this one type whatever functions are inside.
+
+Solvers specialise on the type of `f`: with a type for every network, every network would compile every solver again.
+State and parameters are vectors. `generic` is `f` for other number types (those of Julia's AD), or `nothing` where there
+is none. `calls` counts evaluations of `f` and of its derivatives.
+"""
+mutable struct RightHandSide{T}
+    # not named as in ODEFunction, which would take them for its own
+    derivative::RhsFunction{T}
+    pull_state::Union{Nothing,VjpFunction{T}}
+    pull_parameters::Union{Nothing,VjpFunction{T}}
+    jacobian::Union{Nothing,JacFunction{T}}
+    time_gradient::Union{Nothing,RhsFunction{T}}
+    generic::Any
+    p::Vector{T}
+    poll::Poll
+    calls::Int
+end
+
+"Thrown where Julia's AD meets a right-hand side that only takes plain numbers."
+struct NotGenericError <: Exception end
+
+function (r::RightHandSide{T})(du::Vector{T}, u::Vector{T}, p::Vector{T}, t::Float64) where {T}
+    r.calls += 1
+    poll(r.poll, t)
+    r.derivative(du, u, p, t)
+    return nothing
+end
+
+# Some adjoints hand over views of a longer state.
+function (r::RightHandSide{T})(du::AbstractVector{T}, u::AbstractVector{T}, p::Vector{T}, t::Float64) where {T}
+    k = du isa Vector{T} ? du : Vector{T}(undef, length(du))
+    r(k, u isa Vector{T} ? u : Vector{T}(u), p, t)
+    k === du || copyto!(du, k)
+    return nothing
+end
+
+function (r::RightHandSide)(du, u, p, t)
+    r.generic === nothing && throw(NotGenericError())
+    r.calls += 1
+    poll(r.poll, Float64(ForwardDiff.value(SciMLBase.value(t))))
+    r.generic(du, u, p, t)
+    return nothing
+end
+
+dense(x::Vector{T}, ::Type{T}) where {T} = x
+dense(x::AbstractVector, ::Type{T}) where {T} = Vector{T}(x)
+
+for (name, field) in ((:Vjp, :pull_state), (:VjpP, :pull_parameters))
+    @eval begin
+        struct $name{T}
+            rhs::RightHandSide{T}
+        end
+
+        function (v::$name{T})(out, λ, u, p, t) where {T}
+            r = v.rhs
+            r.calls += 1
+            time = Float64(t)
+            poll(r.poll, time)
+            result = out isa Vector{T} ? out : Vector{T}(undef, length(out))
+            r.$field(result, dense(λ, T), dense(u, T), p, time)
+            result === out || copyto!(out, result)
+            return nothing
+        end
+    end
+end
+
+struct Jac{T}
+    rhs::RightHandSide{T}
+end
+
+function (j::Jac{T})(J, u, p, t) where {T}
+    j.rhs.calls += 1
+    result = J isa Matrix{T} ? J : Matrix{T}(undef, size(J))
+    j.rhs.jacobian(result, dense(u, T), p, Float64(t))
+    result === J || copyto!(J, result)
+    return nothing
+end
+
+struct TGrad{T}
+    rhs::RightHandSide{T}
+end
+
+function (g::TGrad{T})(dT, u, p, t) where {T}
+    result = dT isa Vector{T} ? dT : Vector{T}(undef, length(dT))
+    g.rhs.time_gradient(result, dense(u, T), p, Float64(t))
+    result === dT || copyto!(dT, result)
+    return nothing
+end

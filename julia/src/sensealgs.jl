@@ -1,0 +1,31 @@
+# From the names that Python sends to SciMLSensitivity's algorithms.
+
+const SENSEALGS = Dict{String,Any}(
+    string(nameof(T)) => T for T in (
+        SciMLSensitivity.BacksolveAdjoint,
+        SciMLSensitivity.InterpolatingAdjoint,
+        SciMLSensitivity.QuadratureAdjoint,
+        SciMLSensitivity.GaussAdjoint,
+        SciMLSensitivity.GaussKronrodAdjoint,
+        SciMLSensitivity.ForwardSensitivity,
+        SciMLSensitivity.ForwardDiffSensitivity,
+        SciMLSensitivity.ReverseDiffAdjoint,
+        SciMLSensitivity.TrackerAdjoint,
+    )
+)
+
+"The ways to compute a vector-Jacobian product; `true` is ForwardDiff, `false` finite differences."
+const AUTOJACVEC = Dict{String,Any}(
+    "ReverseDiffVJP" => SciMLSensitivity.ReverseDiffVJP(),
+    "ReverseDiffVJP(true)" => SciMLSensitivity.ReverseDiffVJP(true),
+    "TrackerVJP" => SciMLSensitivity.TrackerVJP(),
+    "ForwardDiff" => true,
+    "FiniteDiff" => false,
+)
+
+"Handle of the sensitivity algorithm `name`; `autojacvec` is \"\" where there is none to choose."
+function sensealg(name::String, autojacvec::String, options::Integer)
+    keywords = take_options(options)
+    isempty(autojacvec) || (keywords = (; keywords..., autojacvec=AUTOJACVEC[autojacvec]))
+    return handle(SENSEALGS[name](; keywords...))
+end

@@ -1,0 +1,142 @@
+"""Rosenbrock methods: linearly implicit, one Jacobian and one factorisation a step, no Newton iteration."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ._base import AbstractAlgorithm
+
+
+@dataclass(frozen=True, slots=True)
+class AbstractRosenbrock(AbstractAlgorithm):
+    """Base of the Rosenbrock methods. They need an exact Jacobian and the time derivative of `f`."""
+
+    is_stiff: ClassVar[bool] = True
+    mass_matrix: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rosenbrock23(AbstractRosenbrock):
+    """Shampine's L-stable Rosenbrock method of MATLAB's ode23s. Order 2, for loose tolerances (above 1e-2).
+
+    Dense output: order 2. Mass matrices, also singular ones; but the error estimate is coarse in the algebraic
+    variables of a DAE, and the steps become very small there below tolerances of about 1e-2.
+
+    References: Shampine, Reichelt 1997, *The MATLAB ODE suite*.
+    """
+
+    order: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rodas4(AbstractRosenbrock):
+    """L-stable, stiffly accurate Rosenbrock method. Order 4. Dense output: order 3.
+
+    Mass matrices, also singular ones (index 1).
+
+    References: Hairer, Wanner, *Solving ODEs II*, IV.7.
+    """
+
+    order: ClassVar[int] = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rodas5P(AbstractRosenbrock):
+    """L-stable, stiffly accurate Rosenbrock method. Order 5; the first choice for stiff problems of moderate size.
+
+    Dense output: order 4. Mass matrices, also singular ones (index 1).
+
+    References: Steinebach 2023, *Construction of Rosenbrock-Wanner method Rodas5P*, BIT 63, 27.
+    """
+
+    order: ClassVar[int] = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rosenbrock32(AbstractRosenbrock):
+    """Shampine's pair run with the order-3 method, for mildly stiff problems. Order 3. Engines: julia."""
+
+    order: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ROS3P(AbstractRosenbrock):
+    """L-stable method for parabolic problems. Order 3.
+
+    References: Lang, Verwer 2001.
+
+    Engines: julia.
+    """
+
+    order: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rodas3(AbstractRosenbrock):
+    """L-stable, stiffly accurate. Order 3.
+
+    References: Sandu et al. 1997.
+
+    Engines: julia.
+    """
+
+    order: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rodas3P(AbstractRosenbrock):
+    """`Rodas3` without order reduction on parabolic problems, with an error estimate of the interpolant. Order 3.
+
+    References: Steinebach, Rodas23W and Rodas3P.
+
+    Engines: julia.
+    """
+
+    order: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rodas42(AbstractRosenbrock):
+    """L-stable, stiffly accurate. Order 4.
+
+    References: Hairer, Wanner, *Solving ODEs II*, IV.7.
+
+    Engines: julia.
+    """
+
+    order: ClassVar[int] = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rodas4P(AbstractRosenbrock):
+    """L-stable; keeps its order on parabolic problems. Order 4.
+
+    References: Steinebach 1995.
+
+    Engines: julia.
+    """
+
+    order: ClassVar[int] = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rodas4P2(AbstractRosenbrock):
+    """`Rodas4P` for inexact Jacobians. Order 4.
+
+    References: Steinebach 2020.
+
+    Engines: julia.
+    """
+
+    order: ClassVar[int] = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rodas5(AbstractRosenbrock):
+    """L-stable, stiffly accurate. Order 5.
+
+    References: Di Marzo 1993.
+
+    Engines: julia.
+    """
+
+    order: ClassVar[int] = 5

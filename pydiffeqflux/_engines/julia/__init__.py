@@ -1,0 +1,5 @@
+"""DifferentialEquations.jl and SciMLSensitivity.jl through juliacall."""
+
+from ._engine import JuliaEngine as JuliaEngine
+from ._installation import Installation as Installation
+from ._installation import find_installation as find_installation

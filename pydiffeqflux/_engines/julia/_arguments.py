@@ -1,0 +1,121 @@
+"""Structs that cross the border by address; `julia/src` holds their mirror images, field by field."""
+
+import ctypes
+import math
+
+import torch
+from torch import Tensor
+
+_INT, _FLOAT, _ADDRESS = ctypes.c_int64, ctypes.c_double, ctypes.c_uint64
+
+
+class CallbackArguments(ctypes.Structure):
+    """`CallbackArguments` of `c_callbacks.jl`."""
+
+    _fields_ = (
+        ("single", _INT),
+        ("n", _INT),
+        ("n_p", _INT),
+        ("joint", _INT),
+        ("f", _ADDRESS),
+        ("vjp", _ADDRESS),
+        ("jac", _ADDRESS),
+        ("poll", _ADDRESS),
+        ("u", _ADDRESS),
+        ("du", _ADDRESS),
+        ("λ", _ADDRESS),
+        ("λ_du", _ADDRESS),
+        ("λ_dp", _ADDRESS),
+        ("jac_u", _ADDRESS),
+        ("jac_matrix", _ADDRESS),
+        ("jac_time", _ADDRESS),
+    )
+
+
+class SolveArguments(ctypes.Structure):
+    """`SolveArguments` of `solutions.jl`."""
+
+    _fields_ = (
+        ("rhs", _INT),
+        ("alg", _INT),
+        ("controller", _INT),
+        ("n", _INT),
+        ("u0", _ADDRESS),
+        ("mass_matrix", _ADDRESS),
+        ("t0", _FLOAT),
+        ("t1", _FLOAT),
+        ("n_saveat", _INT),
+        ("saveat", _ADDRESS),
+        ("n_tstops", _INT),
+        ("tstops", _ADDRESS),
+        ("abstol", _FLOAT),
+        ("reltol", _FLOAT),
+        ("abstol_vector", _ADDRESS),
+        ("reltol_vector", _ADDRESS),
+        ("dt", _FLOAT),
+        ("dtmin", _FLOAT),
+        ("dtmax", _FLOAT),
+        ("maxiters", _INT),
+        ("adaptive", _INT),
+        ("implicit", _INT),
+        ("save_everystep", _INT),
+        ("save_start", _INT),
+        ("save_end", _INT),
+        ("keep_steps", _INT),
+        ("keep_ends", _INT),
+    )
+
+
+class SolveResult(ctypes.Structure):
+    """`SolveResult` of `solutions.jl`."""
+
+    _fields_ = (
+        ("record", _INT),
+        ("retcode", _INT),
+        ("n_times", _INT),
+        ("times", _ADDRESS),
+        ("states", _ADDRESS),
+        ("nf", _INT),
+        ("naccept", _INT),
+        ("nreject", _INT),
+        ("njac", _INT),
+        ("nsolve", _INT),
+        ("nw", _INT),
+    )
+
+
+class AdjointArguments(ctypes.Structure):
+    """`AdjointArguments` of `adjoints.jl`."""
+
+    _fields_ = (
+        ("record", _INT),
+        ("sensealg", _INT),
+        ("alg", _INT),
+        ("n_times", _INT),
+        ("times", _ADDRESS),
+        ("cotangents", _ADDRESS),
+        ("du0", _ADDRESS),
+        ("dp", _ADDRESS),
+    )
+
+
+def doubles(values: tuple[float, ...] | list[float]) -> "ctypes.Array[ctypes.c_double]":
+    """Numbers as an array of doubles; it must be kept while Julia reads it."""
+    return (ctypes.c_double * len(values))(*values)
+
+
+def address(values: "Tensor | ctypes.Array[ctypes.c_double] | ctypes.Structure") -> int:
+    """Where the data of a contiguous tensor, an array or a struct lies."""
+    return values.data_ptr() if isinstance(values, Tensor) else ctypes.addressof(values)
+
+
+def view(at: int, shape: tuple[int, ...], dtype: torch.dtype, *, owner: object) -> Tensor:
+    """A tensor on memory that `owner` keeps; the tensor keeps the owner."""
+    count = math.prod(shape)
+    if count == 0:
+        return torch.empty(shape, dtype=dtype)
+    kind = ctypes.c_float if dtype == torch.float32 else ctypes.c_double
+    memory = (kind * count).from_address(at)
+    # torch keeps a reference to the object whose memory it uses
+    memory.owner = owner  # pyright: ignore[reportAttributeAccessIssue]
+    return torch.frombuffer(memory, dtype=dtype).view(shape)

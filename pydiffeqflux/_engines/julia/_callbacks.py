@@ -1,0 +1,151 @@
+"""A torch right-hand side as C functions that Julia can call."""
+
+import ctypes
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..._progress import ProgressBar
+from ..._rhs import RightHandSide
+from ._arguments import CallbackArguments, address
+from ._interrupts import Interrupts
+
+_F = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_double)
+_VJP = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_double, ctypes.c_int)
+_WANTS_STATE, _WANTS_PARAMETERS = 1, 2
+
+
+class Guard:
+    """Runs Python code for Julia and keeps what it raises, since no exception can travel through C.
+
+    Attributes:
+        error: the exception that stopped the solve, `None` while there is none.
+        interrupts: the Ctrl-C of the solve that is running.
+    """
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.interrupts: Interrupts | None = None
+
+    def __call__(self, body: Callable[..., None], *args: float) -> int:
+        """0, or 1 where `body` raised or Ctrl-C waits."""
+        interrupts = self.interrupts
+        try:
+            if interrupts is None:
+                body(*args)
+                return 0
+            if interrupts.requested:
+                return 1
+            outer, interrupts.allowed = interrupts.allowed, True
+            try:
+                body(*args)
+            finally:
+                interrupts.allowed = outer
+        except BaseException as error:
+            self.error = error
+            return 1
+        return 0
+
+
+class Poll:
+    """What Julia calls every 50 ms: it lets Python see Ctrl-C, and moves the progress bar."""
+
+    def __init__(self, guard: Guard, progress: ProgressBar | None = None) -> None:
+        self.progress = progress
+        self._guard = guard
+        self._pointer = _F(lambda t: guard(self._tick, t))
+
+    def _tick(self, t: float) -> None:
+        if self.progress is not None:
+            self.progress.move_to(t)
+
+    @property
+    def address(self) -> int:
+        """The address of the C function; it lives as long as this object."""
+        return _address_of(self._pointer)
+
+
+class TorchCallbacks:
+    """The C functions of a right-hand side, and the tensors through which they take and return states.
+
+    Julia copies a state into a buffer, calls with nothing but a number, and copies the result out of another buffer.
+    """
+
+    def __init__(self, rhs: RightHandSide, guard: Guard, poll: Poll, *, jacobian: bool, vjp: bool, joint: bool) -> None:
+        self.rhs = rhs
+        n, self.n_p = rhs.numel, sum(map(_size, rhs.parameters))
+        self._u, self._du = self._buffer(n), self._buffer(n)
+        self._f = _F(lambda t: guard(self._evaluate, t))
+        self.arguments = CallbackArguments(
+            single=int(rhs.dtype == torch.float32),
+            n=n,
+            n_p=self.n_p,
+            joint=int(joint),
+            f=_address_of(self._f),
+            poll=poll.address,
+            u=address(self._u),
+            du=address(self._du),
+        )
+        if jacobian:
+            self._prepare_jacobian(guard)
+        if vjp:
+            self._prepare_vjp(guard)
+
+    def _prepare_jacobian(self, guard: Guard) -> None:
+        n, a = self.rhs.numel, self.arguments
+        self._jac_u, self._jac_time, self._jac_matrix = self._buffer(n), self._buffer(n), self._buffer(n * n).view(n, n)
+        self._jac = _F(lambda t: guard(self._linearise, t))
+        a.jac, a.jac_u = _address_of(self._jac), address(self._jac_u)
+        a.jac_matrix, a.jac_time = address(self._jac_matrix), address(self._jac_time)
+
+    def _prepare_vjp(self, guard: Guard) -> None:
+        a = self.arguments
+        self._cotangent, self._pulled = self._buffer(self.rhs.numel), self._buffer(self.rhs.numel)
+        pulled_p = self._pulled_p = self._buffer(max(self.n_p, 1))
+        self._pulled_parts = self.split(pulled_p)
+        self._vjp = _VJP(lambda t, wants: guard(self._pull, t, wants))
+        a.vjp = _address_of(self._vjp)
+        a.λ = address(self._cotangent)
+        a.λ_du = address(self._pulled)
+        a.λ_dp = address(pulled_p)
+
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """Views of a flat vector in the shapes of the parameters; a complex one takes two numbers an element."""
+        parts = vector[: self.n_p].split([_size(q) for q in self.rhs.parameters]) if self.rhs.parameters else ()
+        return [
+            torch.view_as_complex(part.view(*q.shape, 2)) if q.is_complex() else part.view(q.shape)
+            for part, q in zip(parts, self.rhs.parameters, strict=True)
+        ]
+
+    def _buffer(self, size: int) -> Tensor:
+        return torch.zeros(size, dtype=self.rhs.dtype)
+
+    def _state(self, buffer: Tensor) -> Tensor:
+        # a copy, since f may keep what it is given
+        return buffer.clone().view(self.rhs.shape)
+
+    def _evaluate(self, t: float) -> None:
+        self._du.copy_(self.rhs(self._state(self._u), t).reshape(-1))
+
+    def _pull(self, t: float, wants: int) -> None:
+        wants_parameters = bool(wants & _WANTS_PARAMETERS)
+        x, k = self.rhs.evaluate_with_graph(self._state(self._u), t)
+        du, dp = self.rhs.vjp(k, x, self._state(self._cotangent), parameters=wants_parameters)
+        if wants & _WANTS_STATE:
+            self._pulled.copy_(du.reshape(-1))
+        for part, gradient in zip(self._pulled_parts if wants_parameters else (), dp, strict=False):
+            part.copy_(gradient)
+
+    def _linearise(self, t: float) -> None:
+        _, jacobian, dfdt = self.rhs.jacobian(self._state(self._jac_u), t)
+        self._jac_matrix.copy_(jacobian.T)  # Julia reads columns
+        self._jac_time.copy_(dfdt)
+
+
+def _size(parameter: Tensor) -> int:
+    return parameter.numel() * (2 if parameter.is_complex() else 1)
+
+
+def _address_of(function: "ctypes._FuncPointer") -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0

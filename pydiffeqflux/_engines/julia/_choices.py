@@ -1,0 +1,130 @@
+"""Algorithms, controllers and sensealgs as handles of Julia objects, each made once."""
+
+from numbers import Real
+from typing import Any
+
+from ... import _algorithms as algs
+from ..._controllers import AbstractController, IController, PIController, PIDController, PredictiveController
+from ..._errors import UnsupportedError
+from ..._sensealgs import (
+    AbstractSensealg,
+    BacksolveAdjoint,
+    GaussAdjoint,
+    GaussKronrodAdjoint,
+    InterpolatingAdjoint,
+    QuadratureAdjoint,
+    ReverseDiffVJP,
+    TrackerVJP,
+)
+from ._bridge import Bridge
+
+CONTINUOUS = (BacksolveAdjoint, InterpolatingAdjoint, QuadratureAdjoint, GaussAdjoint, GaussKronrodAdjoint)
+"""Adjoints that solve an ODE backwards and take a vector-Jacobian product."""
+
+
+class Choices:
+    """What the user chose, as Julia objects. Choices are frozen dataclasses, so equal ones share an object."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._made: dict[Any, int] = {}
+
+    def algorithm(self, alg: algs.AbstractAlgorithm, *, finite_differences: bool) -> int:
+        """Handle of an algorithm; with `finite_differences` it does not use Julia's AD for Jacobians."""
+        key = (alg, finite_differences)
+        if key not in self._made:
+            self._made[key] = self._make_algorithm(alg, finite_differences)
+        return self._made[key]
+
+    def _make_algorithm(self, alg: algs.AbstractAlgorithm, finite_differences: bool) -> int:
+        call = self._bridge.call
+        if isinstance(alg, algs.AutoAlgSwitch):
+            parts = (
+                self.algorithm(part, finite_differences=finite_differences) for part in (alg.nonstiffalg, alg.stiffalg)
+            )
+            names = ("maxstiffstep", "maxnonstiffstep", "nonstifftol", "stifftol", "dtfac")
+            return call("switching_algorithm", *parts, self._options({name: getattr(alg, name) for name in names}))
+        if isinstance(alg, algs.JuliaAlgorithm):
+            options = self._options(dict(alg.options))
+            return call("algorithm", alg.name, alg.package or "", options, finite_differences)
+        return call("algorithm", type(alg).__name__, "", self._options({}), finite_differences)
+
+    def _options(self, options: dict[str, Any]) -> int:
+        call = self._bridge.call
+        number = call("options")
+        for name, value in options.items():
+            if isinstance(value, algs.JuliaAlgorithm):
+                made = call("object", value.name, value.package or "", self._options(dict(value.options)))
+                call("set_object_option", number, name, made)
+            elif isinstance(value, str):
+                call("set_symbol_option", number, name, value)
+            else:
+                plain = value if value is None or isinstance(value, bool | int) else float(value)
+                call("set_option", number, name, plain)
+        return number
+
+    def is_implicit(self, alg: int) -> bool:
+        """Whether the algorithm behind a handle takes Jacobians."""
+        key = ("implicit", alg)
+        if key not in self._made:
+            self._made[key] = int(self._bridge.call("takes_jacobian", alg))
+        return bool(self._made[key])
+
+    def controller(self, controller: AbstractController | None) -> int:
+        """Handle of a controller, 0 for the algorithm's own."""
+        if controller is None:
+            return 0
+        if controller not in self._made:
+            options = {name: getattr(controller, name) for name in ("gamma", "qmin", "qmax")}
+            self._made[controller] = self._bridge.call(
+                "controller", type(controller).__name__, _betas(controller), self._options(options)
+            )
+        return self._made[controller]
+
+    def sensealg(self, sensealg: AbstractSensealg, *, has_vjp: bool) -> int:
+        """Handle of a sensealg; with `has_vjp` the right-hand side brings its own vector-Jacobian products."""
+        key = (sensealg, has_vjp)
+        if key not in self._made:
+            options = {
+                name: value
+                for name in ("checkpointing", "abstol", "reltol")
+                if (value := getattr(sensealg, name, None)) is not None
+            }
+            self._made[key] = self._bridge.call(
+                "sensealg", type(sensealg).__name__, _autojacvec(sensealg, has_vjp=has_vjp), self._options(options)
+            )
+        return self._made[key]
+
+
+def _betas(controller: AbstractController) -> str:
+    match controller:
+        case PIController(beta1=None) | PIController(beta2=None):
+            raise UnsupportedError(
+                "the julia engine takes a PIController with both beta1 and beta2; give both, or leave controller out."
+            )
+        case PIController():
+            betas: tuple[Real | float | None, ...] = (controller.beta1, controller.beta2)
+        case PIDController():
+            betas = (controller.beta1, controller.beta2, controller.beta3)
+        case IController() | PredictiveController():
+            betas = ()
+        case _:
+            raise UnsupportedError(f"the julia engine has no {controller!r}.")
+    return ",".join(map(repr, betas))
+
+
+def _autojacvec(sensealg: AbstractSensealg, *, has_vjp: bool) -> str:
+    """The name of the choice in Julia's table."""
+    if not isinstance(sensealg, CONTINUOUS):
+        return ""
+    if has_vjp:
+        return "FiniteDiff"  # never used: Julia takes the product that is given
+    match sensealg.autojacvec:
+        case None:
+            return "ReverseDiffVJP"
+        case ReverseDiffVJP(compile=compiled):
+            return "ReverseDiffVJP(true)" if compiled else "ReverseDiffVJP"
+        case TrackerVJP():
+            return "TrackerVJP"
+        case flag:
+            return "ForwardDiff" if flag else "FiniteDiff"

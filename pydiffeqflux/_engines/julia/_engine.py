@@ -1,0 +1,300 @@
+"""The julia engine."""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ... import _algorithms as algs
+from ..._errors import InvalidOptionError, UnsupportedError
+from ..._julia_source import JuliaSource
+from ..._problems import ODEProblem
+from ..._progress import ProgressBar
+from ..._retcode import ReturnCode
+from ..._rhs import RightHandSide, SourceRightHandSide
+from ..._sensealgs import (
+    FORWARD_MODE_LIMIT,
+    AbstractSensealg,
+    BacksolveAdjoint,
+    ForwardDiffSensitivity,
+    ForwardSensitivity,
+    GaussAdjoint,
+    InterpolatingAdjoint,
+)
+from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
+from ._arguments import AdjointArguments, SolveArguments, SolveResult, address, doubles, view
+from ._bridge import Bridge, Handle, start
+from ._callbacks import Guard, Poll, TorchCallbacks
+from ._choices import CONTINUOUS, Choices
+from ._errors import translate
+from ._interrupts import deferred_interrupts
+from ._sources import FlatParameters, Sources, flatten
+from ._support import check_sensealg, refuse_sensealg
+
+JACOBIAN_LIMIT = 2000
+"""Above this many states no dense Jacobian is made for Julia; its solvers then take the products that they need by
+finite differences."""
+
+_RETCODES = {
+    "Success": ReturnCode.Success,
+    "MaxIters": ReturnCode.MaxIters,
+    "DtLessThanMin": ReturnCode.DtLessThanMin,
+    "DtNaN": ReturnCode.Unstable,
+    "Unstable": ReturnCode.Unstable,
+    "InitialFailure": ReturnCode.InitialFailure,
+    "ConvergenceFailure": ReturnCode.ConvergenceFailure,
+}
+
+
+@dataclass(eq=False)
+class Record:
+    """What a solution needs to be evaluated and differentiated.
+
+    Attributes:
+        function: the right-hand side in Julia.
+        solution: the solution in Julia.
+        alg: handle of the algorithm.
+    """
+
+    function: "_Function"
+    solution: Handle
+    alg: int
+
+
+class _Function:
+    """A right-hand side in Julia, and everything in Python that it points to."""
+
+    def __init__(self, session: "_Session", spec: SolveSpec, *, implicit: bool) -> None:
+        self.guard = Guard()
+        self.poll = Poll(self.guard)
+        self.parameters: FlatParameters | None = None
+        self.callbacks: TorchCallbacks | None = None
+        rhs, sensealg = spec.rhs, spec.sensealg
+        if isinstance(rhs, SourceRightHandSide):
+            self.parameters = flatten(rhs)
+            number = session.sources.right_hand_side(rhs, self.parameters, self.poll)
+            self.n_p = self.parameters.vector.numel()
+        else:
+            self.callbacks = TorchCallbacks(
+                rhs,
+                self.guard,
+                self.poll,
+                jacobian=implicit and rhs.numel <= JACOBIAN_LIMIT,
+                vjp=isinstance(sensealg, CONTINUOUS),
+                joint=isinstance(sensealg, InterpolatingAdjoint | BacksolveAdjoint),
+            )
+            number = session.bridge.call("callback_rhs", address(self.callbacks.arguments))
+            self.n_p = self.callbacks.n_p
+        self.handle = session.bridge.keep(number)
+
+    def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
+        """The gradient of the flat parameters as one tensor a parameter."""
+        if self.parameters is not None:
+            return [dp[place].view(q.shape) for place, q in zip(self.parameters.places, rhs.parameters, strict=True)]
+        assert self.callbacks is not None
+        return self.callbacks.split(dp)
+
+
+class _Session:
+    """What is made once for a running Julia."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+        self.choices = Choices(bridge)
+        self.sources = Sources(bridge)
+        pairs = (pair.split("=") for pair in bridge.call("retcodes").split(","))
+        self.retcodes = {int(number): _RETCODES.get(name, ReturnCode.Failure) for number, name in pairs}
+
+    def run(self, function: _Function, name: str, *args: int) -> int:
+        """A call that may run the user's code: raises what that raised, or Ctrl-C, or Julia's error as ours."""
+        guard, failure, result = function.guard, None, 0
+        guard.error = None
+        with torch.no_grad(), deferred_interrupts() as interrupts:
+            guard.interrupts = interrupts
+            try:
+                result = self.bridge.call_raw(name, *args)
+            except self.bridge.JuliaError as error:
+                failure = guard.error or (None if interrupts.requested else translate(error))
+            finally:
+                guard.interrupts = None
+        if failure is not None:
+            raise failure
+        return result
+
+
+class JuliaEngine(AbstractEngine):
+    """OrdinaryDiffEq.jl's solvers and SciMLSensitivity.jl's adjoints. Julia starts at the first solve."""
+
+    name = "julia"
+
+    def __init__(self) -> None:
+        self._running: _Session | None = None
+
+    @property
+    def _session(self) -> _Session:
+        bridge = start()
+        if self._running is None or self._running.bridge is not bridge:
+            self._running = _Session(bridge)
+        return self._running
+
+    def default_algorithm(self, prob: ODEProblem) -> algs.AbstractAlgorithm:
+        return algs.DefaultODEAlgorithm()
+
+    def default_sensealg(self, rhs: RightHandSide) -> AbstractSensealg:
+        """Forward mode for a `JuliaSource` with few states and parameters, else the Gauss adjoint."""
+        count = rhs.numel + sum(q.numel() for q in rhs.parameters)
+        if isinstance(rhs, SourceRightHandSide) and count <= FORWARD_MODE_LIMIT:
+            return ForwardDiffSensitivity()
+        return GaussAdjoint()
+
+    def check(self, prob: ODEProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
+        source = isinstance(prob.f, JuliaSource)
+        if prob.u0.device.type != "cpu":
+            raise UnsupportedError(
+                f"the julia engine takes states on the CPU, not on {prob.u0.device}; use engine='embedded' or u0.cpu()."
+            )
+        if source and prob.u0.is_complex():
+            raise UnsupportedError(
+                "a JuliaSource takes real states; split u0 into two real parts, or write f as a torch function."
+            )
+        if prob.mass_matrix is not None and not alg.is_stiff:
+            raise UnsupportedError(
+                f"{alg!r} does not solve problems with a mass matrix; use Rodas5P(), FBDF() or RadauIIA5()."
+            )
+        if sensealg is not None:
+            reason = refuse_sensealg(sensealg, alg, source=source, mass_matrix=prob.mass_matrix is not None)
+            if reason:
+                raise UnsupportedError(reason)
+
+    # ---- forward
+
+    def solve(self, spec: SolveSpec) -> RawSolution:
+        if spec.sensealg is not None:
+            check_sensealg(spec.rhs, spec.alg, spec.sensealg)
+        # Julia's own default algorithm cannot be interpolated in place where Vern7 has run (OrdinaryDiffEqCore 4.6)
+        spec = spec.with_concrete_algorithm(large=algs.FBDF())
+        _check_step_size(spec)
+        session = self._session
+        torch_function = not isinstance(spec.rhs, SourceRightHandSide)
+        alg = session.choices.algorithm(spec.alg, finite_differences=torch_function)
+        implicit = session.choices.is_implicit(alg)
+        function = _Function(session, spec, implicit=implicit)
+        arguments, buffers = _solve_arguments(spec, function, session, alg, implicit=implicit)
+        result = SolveResult()
+        with ProgressBar(spec.tspan, shown=spec.options.progress) as bar:
+            function.poll.progress = bar
+            session.run(function, "solve", address(arguments), address(result))
+            function.poll.progress = None
+            del buffers
+            times = list((ctypes.c_double * result.n_times).from_address(result.times))
+            if times:
+                bar.move_to(times[-1])
+        solution = session.bridge.keep(result.record)
+        states = view(result.states, (result.n_times, *spec.rhs.shape), spec.rhs.dtype, owner=solution)
+        nf = spec.rhs.nf if torch_function else result.nf
+        stats = Stats(nf, result.naccept, result.nreject, result.njac, result.nsolve, result.nw)
+        record = Record(function, solution, alg)
+        return RawSolution(spec, times, states, session.retcodes[result.retcode], stats, record)
+
+    def evaluate(self, raw: RawSolution, times: Sequence[float], derivative: int) -> Tensor:
+        record, spec = raw.record, raw.spec
+        states = torch.empty((len(times), *spec.rhs.shape), dtype=spec.rhs.dtype)
+        at = doubles(list(times))
+        self._session.run(
+            record.function, "evaluate", record.solution.number, address(at), len(times), derivative, address(states)
+        )
+        return states
+
+    # ---- backward
+
+    def adjoint(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> tuple[Tensor, list[Tensor]]:
+        record, rhs, sensealg = raw.record, raw.spec.rhs, raw.spec.sensealg
+        assert sensealg is not None
+        session, function = self._session, record.function
+        before = rhs.nf
+        alg = record.alg
+        if isinstance(sensealg, ForwardSensitivity):
+            # its extended system does not take the dual numbers of an implicit method
+            alg = session.choices.algorithm(raw.spec.alg, finite_differences=True)
+        du0 = torch.empty(rhs.shape, dtype=rhs.dtype)
+        dp = torch.zeros(max(function.n_p, 1), dtype=rhs.dtype)
+        at = doubles(list(times))
+        arguments = AdjointArguments(
+            record=record.solution.number,
+            sensealg=session.choices.sensealg(sensealg, has_vjp=function.callbacks is not None),
+            alg=alg,
+            n_times=len(times),
+            times=address(at),
+            cotangents=address(cotangents),
+            du0=address(du0),
+            dp=address(dp),
+        )
+        calls = session.run(function, "adjoint", address(arguments))
+        raw.stats.nf_adjoint += rhs.nf - before if function.callbacks is not None else calls
+        return du0, function.split_gradient(dp, rhs)
+
+
+def _check_step_size(spec: SolveSpec) -> None:
+    adaptive = spec.options.adaptive and spec.alg.is_adaptive
+    if not adaptive and spec.options.dt is None:
+        reason = "adaptive=False" if spec.alg.is_adaptive else f"{spec.alg!r} has no error estimate, so it"
+        raise InvalidOptionError(f"{reason} needs a step size: pass dt=..., or use an adaptive algorithm (Tsit5()).")
+
+
+def _solve_arguments(
+    spec: SolveSpec, function: _Function, session: _Session, alg: int, *, implicit: bool
+) -> tuple[SolveArguments, list[object]]:
+    """The arguments of Julia's `solve`, and the buffers that they point to."""
+    rhs, options, sensealg = spec.rhs, spec.options, spec.sensealg
+    buffers: list[object] = []
+
+    def keep(values: Tensor | tuple[float, ...]) -> int:
+        if not isinstance(values, Tensor):
+            array = doubles(values)
+            buffers.append(array)
+            return address(array)
+        dense = values.contiguous()
+        buffers.append(dense)
+        return address(dense)
+
+    def tolerance(value: float | Tensor) -> tuple[float, int]:
+        if isinstance(value, Tensor):
+            return float(value.min()), keep(value.to(rhs.dtype).expand(rhs.shape))
+        return value, 0
+
+    (abstol, abstol_vector), (reltol, reltol_vector) = tolerance(options.abstol), tolerance(options.reltol)
+    saveat, (t0, t1) = options.saveat, spec.tspan
+    from_ends = isinstance(sensealg, BacksolveAdjoint) or bool(getattr(sensealg, "checkpointing", False))
+    steps_needed = isinstance(sensealg, CONTINUOUS) and not from_ends
+    arguments = SolveArguments(
+        rhs=function.handle.number,
+        alg=alg,
+        controller=session.choices.controller(options.controller),
+        n=rhs.numel,
+        u0=keep(rhs.u0),
+        mass_matrix=0 if rhs.mass_matrix is None else keep(rhs.mass_matrix),
+        t0=t0,
+        t1=t1,
+        n_saveat=0 if saveat is None else len(saveat),
+        saveat=0 if saveat is None else keep(saveat),
+        n_tstops=len(options.tstops),
+        tstops=keep(options.tstops) if options.tstops else 0,
+        abstol=abstol,
+        reltol=reltol,
+        abstol_vector=abstol_vector,
+        reltol_vector=reltol_vector,
+        dt=options.dt or 0.0,
+        dtmin=options.dtmin,
+        dtmax=options.dtmax,
+        maxiters=options.maxiters,
+        adaptive=int(options.adaptive and spec.alg.is_adaptive),
+        implicit=int(implicit),
+        save_everystep=int(saveat is None and options.save_everystep),
+        save_start=int(options.save_start if saveat is None else t0 in saveat),
+        save_end=int(options.save_end if saveat is None else t1 in saveat),
+        keep_steps=int(options.dense or steps_needed),
+        keep_ends=int(from_ends),
+    )
+    return arguments, buffers

@@ -1,0 +1,71 @@
+"""Julia's exceptions as ours."""
+
+import sys
+from typing import Any
+
+from ..._errors import DiffEqError, GradientError, InvalidOptionError, InvalidProblemError, JuliaError, UnsupportedError
+
+_BROKEN = "If it is not your code, please report it with `error.julia_backtrace`."
+
+
+def translate(error: Any) -> DiffEqError:
+    """The exception of this package that a `juliacall.JuliaError` stands for."""
+    kind, message, backtrace = _describe(error)
+    first = next((line.strip() for line in message.splitlines() if line.strip()), kind)
+    return _choose(kind, first, message, backtrace)
+
+
+def _choose(kind: str, first: str, message: str, backtrace: str) -> DiffEqError:
+    match kind:
+        case "SourceError":
+            return InvalidProblemError(f"JuliaSource: {first} Write a function f(du, u, p, t) or f(u, p, t).")
+        case "UnknownNameError":
+            return UnsupportedError(first)
+        case "NotGenericError":
+            return GradientError(
+                "Julia's automatic differentiation cannot see into a right-hand side that lives in Python; use "
+                "GaussAdjoint(), or write f as a JuliaSource."
+            )
+        case "AdjointFailed":
+            return GradientError(
+                f"the adjoint solve did not reach the start of the time span: {first} Use GaussAdjoint() or another "
+                "algorithm, raise maxiters, or loosen the tolerances."
+            )
+        case "ParseError" | "LoadError" | "UndefVarError" | "ErrorException" if "JuliaSource" in message:
+            return JuliaError(f"the JuliaSource cannot be used: {first}. Correct the code.", kind, message, backtrace)
+        case "FirstAutodiffJacError" | "FirstAutodiffTgradError":
+            return JuliaError(
+                "Julia's automatic differentiation failed in f: leave its number types open (zero(u[1]), not 0.0), or "
+                "give the algorithm finite differences: JuliaAlgorithm(..., autodiff=JuliaAlgorithm('AutoFiniteDiff', "
+                "package='ADTypes')).",
+                kind,
+                message,
+                backtrace,
+            )
+        case "MethodError" if "got unsupported keyword argument" in message:
+            return InvalidOptionError(f"{first}; see the documentation of the Julia function for its options.")
+        case "SingularException":
+            remedy = "The iteration matrix is singular: check the model and its mass matrix."
+        case "OutOfMemoryError":
+            remedy = "Save less (saveat), or use BacksolveAdjoint() or checkpointing."
+        case "UndefVarError" | "MethodError" | "BoundsError" | "DimensionMismatch":
+            remedy = "Check the code of the JuliaSource, or the options."
+        case _:
+            remedy = _BROKEN
+    return JuliaError(f"Julia raised {kind}: {first}. {remedy}", kind, message, backtrace)
+
+
+def _describe(error: Any) -> tuple[str, str, str]:
+    """The name of the type, the message and the backtrace; never raises itself."""
+    juliacall: Any = sys.modules["juliacall"]
+    exception = error.exception
+    try:
+        kind = str(juliacall.Base.nameof(juliacall.Base.typeof(exception)))
+        message = str(juliacall.Base.sprint(juliacall.Base.showerror, exception))
+    except Exception:  # a showerror method that fails must not hide the error
+        return type(error).__name__, "its message cannot be shown", ""
+    try:
+        backtrace = str(error)
+    except Exception:
+        backtrace = ""
+    return kind, message, backtrace

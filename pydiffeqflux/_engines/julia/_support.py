@@ -1,0 +1,103 @@
+"""Which sensealg works for which right-hand side on the julia engine, and why not where it does not."""
+
+from ... import _algorithms as algs
+from ..._errors import GradientError, UnsupportedError
+from ..._rhs import RightHandSide, SourceRightHandSide
+from ..._sensealgs import (
+    AbstractSensealg,
+    BacksolveAdjoint,
+    ForwardDiffSensitivity,
+    ForwardSensitivity,
+    GaussAdjoint,
+    GaussKronrodAdjoint,
+    InterpolatingAdjoint,
+    QuadratureAdjoint,
+    ReverseDiffAdjoint,
+    TrackerAdjoint,
+)
+from ._choices import CONTINUOUS
+
+DISCRETE = (ForwardDiffSensitivity, ReverseDiffAdjoint, TrackerAdjoint)
+"""Differentiation of the solver itself."""
+
+SENSEALGS: tuple[type[AbstractSensealg], ...] = (
+    GaussAdjoint,
+    GaussKronrodAdjoint,
+    QuadratureAdjoint,
+    InterpolatingAdjoint,
+    BacksolveAdjoint,
+    ForwardDiffSensitivity,
+    ForwardSensitivity,
+    ReverseDiffAdjoint,
+    TrackerAdjoint,
+)
+
+NOT_AVAILABLE = {
+    "ZygoteAdjoint": "Zygote cannot differentiate solvers that work in place",
+    "EnzymeAdjoint": "Enzyme does not pass through the function wrappers that spare a compilation for every f",
+    "MooncakeAdjoint": "Mooncake does not pass through the function wrappers that spare a compilation for every f",
+    "SteadyStateAdjoint": "it differentiates steady states, for which there is no problem class yet",
+    "ForwardLSS, AdjointLSS, NILSS, NILSAS": "they differentiate long-time averages, not the values of a solution",
+}
+"""SciMLSensitivity's other methods, and the reason why they are not here."""
+
+
+def refuse_sensealg(sensealg: AbstractSensealg, alg: algs.AbstractAlgorithm, *, source: bool, mass_matrix: bool) -> str:
+    """Why a gradient cannot be computed so, as a sentence with what to use instead; empty where it can."""
+    if not isinstance(sensealg, SENSEALGS):
+        return f"the julia engine has no {sensealg!r}; it has {', '.join(f'{cls.__name__}()' for cls in SENSEALGS)}."
+    if not source:
+        if not isinstance(sensealg, CONTINUOUS):
+            return (
+                f"{sensealg!r} differentiates with Julia's AD, which cannot see into a torch function; use "
+                "GaussAdjoint(), write f as a JuliaSource, or use the embedded engine."
+            )
+        if sensealg.autojacvec is not None:
+            return f"{sensealg!r}: the vector-Jacobian products of a torch function are torch's; leave autojacvec out."
+    if isinstance(sensealg, ReverseDiffAdjoint | TrackerAdjoint) and _has_rosenbrock(alg):
+        return (
+            f"{sensealg!r} cannot record {alg!r}, which takes the time derivative of f by forward mode; use "
+            "KenCarp4(), FBDF(), or GaussAdjoint()."
+        )
+    if isinstance(sensealg, TrackerAdjoint | ForwardSensitivity) and mass_matrix:
+        return f"{sensealg!r} does not handle mass matrices; use GaussAdjoint() or ForwardDiffSensitivity()."
+    return ""
+
+
+def _has_rosenbrock(alg: algs.AbstractAlgorithm) -> bool:
+    if isinstance(alg, algs.AutoAlgSwitch):
+        return _has_rosenbrock(alg.stiffalg)
+    return isinstance(alg, algs.AbstractRosenbrock | algs.DefaultODEAlgorithm)
+
+
+def check_sensealg(rhs: RightHandSide, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg) -> None:
+    """Refuse what would fail or be wrong.
+
+    Raises:
+        UnsupportedError: with the reason and what to use instead.
+        GradientError: the gradient with respect to u0 is asked for of a method that does not have it.
+    """
+    source, mass_matrix = isinstance(rhs, SourceRightHandSide), rhs.mass_matrix is not None
+    reason = refuse_sensealg(sensealg, alg, source=source, mass_matrix=mass_matrix)
+    if reason:
+        raise UnsupportedError(reason)
+    if isinstance(sensealg, ForwardSensitivity) and rhs.u0_requires_grad:
+        raise GradientError(
+            "ForwardSensitivity() does not compute the gradient with respect to u0; use ForwardDiffSensitivity() or "
+            "GaussAdjoint(), or pass u0.detach()."
+        )
+
+
+def support_matrix() -> str:
+    """The table of sensealgs and right-hand sides, in Markdown."""
+    rows = [
+        "| sensealg | torch function or module | `JuliaSource` | `JuliaSource`, Rosenbrock method |",
+        "|---|---|---|---|",
+    ]
+    for cls in SENSEALGS:
+        cells = (
+            refuse_sensealg(cls(), alg, source=source, mass_matrix=False)
+            for alg, source in ((algs.Rodas5P(), False), (algs.KenCarp4(), True), (algs.Rodas5P(), True))
+        )
+        rows.append(f"| `{cls.__name__}` | " + " | ".join("no" if cell else "yes" for cell in cells) + " |")
+    return "\n".join([*rows, "", *(f"- {name}: {reason}." for name, reason in NOT_AVAILABLE.items())])
