@@ -73,11 +73,6 @@ def test_option_errors_are_value_errors():
         de.solve(PROB, maxiters=0)
 
 
-def test_the_julia_engine_says_that_it_is_missing():
-    with pytest.raises(de.EngineUnavailableError, match="engine='embedded'"):
-        de.solve(PROB, engine="julia")
-
-
 @pytest.mark.parametrize("engine", ["auto", "embedded"])
 def test_the_engine_is_recorded(engine):
     assert de.solve(PROB, engine=engine).engine == "embedded"
