@@ -90,7 +90,7 @@ sensealg(name, autojacvec) = P.sensealg(name, autojacvec, P.options())
 
 "The paths of right-hand sides that bring their own derivatives."
 function callbacks()
-    gauss = sensealg("GaussAdjoint", "FiniteDiff")
+    gauss = sensealg("GaussAdjoint", "given")
     algs = (
         algorithm("Tsit5", true),
         algorithm("Vern7", true),
@@ -110,7 +110,7 @@ function callbacks()
         rhs = callback_rhs(Int(name != "QuadratureAdjoint"))
         backsolve = Int(name == "BacksolveAdjoint")
         record = solve(rhs, tsit5; keep_steps=1 - backsolve, keep_ends=backsolve)
-        adjoint(record, tsit5, sensealg(name, "FiniteDiff"))
+        adjoint(record, tsit5, sensealg(name, "given"))
     end
 end
 

@@ -77,10 +77,14 @@ end
 function (r::RightHandSide)(du, u, p, t)
     r.generic === nothing && throw(NotGenericError())
     r.calls += 1
-    poll(r.poll, Float64(ForwardDiff.value(SciMLBase.value(t))))
+    poll(r.poll, plain(t))
     r.generic(du, u, p, t)
     return nothing
 end
+
+"The number that an AD package has wrapped, however often."
+plain(t::ForwardDiff.Dual) = plain(ForwardDiff.value(t))
+plain(t) = Float64(SciMLBase.value(t))
 
 dense(x::Vector{T}, ::Type{T}) where {T} = x
 dense(x::AbstractVector, ::Type{T}) where {T} = Vector{T}(x)

@@ -21,6 +21,9 @@ const AUTOJACVEC = Dict{String,Any}(
     "TrackerVJP" => SciMLSensitivity.TrackerVJP(),
     "ForwardDiff" => true,
     "FiniteDiff" => false,
+    # For a right-hand side that brings its own products none of these is used, but all others make caches whose types
+    # depend on the number of parameters, so that every network would compile its adjoint anew.
+    "given" => SciMLSensitivity.ZygoteVJP(),
 )
 
 "Handle of the sensitivity algorithm `name`; `autojacvec` is \"\" where there is none to choose."

@@ -118,7 +118,7 @@ def _autojacvec(sensealg: AbstractSensealg, *, has_vjp: bool) -> str:
     if not isinstance(sensealg, CONTINUOUS):
         return ""
     if has_vjp:
-        return "FiniteDiff"  # never used: Julia takes the product that is given
+        return "given"
     match sensealg.autojacvec:
         case None:
             return "ReverseDiffVJP"
