@@ -5,6 +5,8 @@ import torch
 from hypothesis import settings
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# so that the tests of the embedded engine test that one on a machine with Julia too; those of Julia say engine="julia"
+os.environ.setdefault("PYDIFFEQFLUX_ENGINE", "embedded")
 torch.set_num_threads(1)  # the tensors here are small: more threads cost more than they bring
 
 settings.register_profile("pydiffeqflux", deadline=None, derandomize=True, database=None, max_examples=20)
@@ -14,3 +16,14 @@ settings.load_profile("pydiffeqflux")
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(items):
+    needing_julia = [item for item in items if item.get_closest_marker("julia")]
+    if needing_julia:
+        from pydiffeqflux._engines.julia import find_installation
+
+        problem = find_installation().problem
+        if problem:
+            for item in needing_julia:
+                item.add_marker(pytest.mark.skip(reason=problem))

@@ -47,24 +47,34 @@ def select_engine(
     return engine
 
 
-def _automatic(prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None) -> AbstractEngine:
+def automatic_engine() -> tuple[EngineName, str]:
+    """The engine that `engine="auto"` takes if it has what is asked of it, and why.
+
+    Raises:
+        InvalidOptionError: `PYDIFFEQFLUX_ENGINE` names no engine.
+    """
     wish = os.environ.get(VARIABLE, "auto")
     if wish not in get_args(EngineName):
         raise InvalidOptionError(f"{VARIABLE} is {wish!r}; it must be 'auto', 'julia' or 'embedded'.")
-    if isinstance(prob.f, JuliaSource) or wish == "julia":
+    if wish != "auto":
+        return wish, f"{VARIABLE} says so"
+    problem = importlib.import_module(".julia", __package__).find_installation().problem
+    return ("embedded", problem) if problem else ("julia", "Julia is set up")
+
+
+def _automatic(prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None) -> AbstractEngine:
+    name, reason = automatic_engine()
+    if isinstance(prob.f, JuliaSource):
         return select_engine("julia", prob, alg, sensealg)
-    if wish == "auto" and _julia_is_ready():
-        try:
-            engine = select_engine("julia", prob, alg, sensealg)
-        except UnsupportedError as error:
-            _say(f"engine='auto' takes the embedded engine: {error}")
-        else:
-            _say("engine='auto' takes the julia engine")
-            return engine
-    else:
-        _say("engine='auto' takes the embedded engine")
-    _check(_EMBEDDED, prob, alg, sensealg)
-    return _EMBEDDED
+    try:
+        engine = select_engine(name, prob, alg, sensealg)
+    except UnsupportedError as error:
+        if name == "embedded" or os.environ.get(VARIABLE) == "julia":
+            raise
+        name, reason = "embedded", str(error)
+        engine = select_engine(name, prob, alg, sensealg)
+    _say(f"engine='auto' takes the {name} engine: {reason}")
+    return engine
 
 
 def _check(
@@ -86,10 +96,6 @@ def _julia_refuses(prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: Ab
     except UnsupportedError:
         return True
     return False
-
-
-def _julia_is_ready() -> bool:
-    return importlib.import_module(".julia", __package__).find_installation().ready
 
 
 @cache

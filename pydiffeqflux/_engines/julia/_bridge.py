@@ -3,16 +3,19 @@
 import ctypes
 import importlib
 import os
+import subprocess
 import threading
 import time
 import warnings
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ..._errors import EngineUnavailableError, JuliaWarning
 from ._errors import translate
-from ._installation import SETUP, Installation, find_installation, package_directory
+from ._installation import DOCTOR, SETUP, Installation, find_installation, package_directory
 
 
 class Handle:
@@ -98,6 +101,8 @@ class Bridge:
         self._discarded.append(number)
 
 
+_QUIET = {"PYTHON_JULIACALL_AUTOLOAD_IPYTHON_EXTENSION": "no"}
+
 _bridge: Bridge | None = None
 _starting = threading.Lock()
 
@@ -125,14 +130,17 @@ def _start(installation: Installation) -> Bridge:
         raise EngineUnavailableError(f"the julia engine cannot run: {installation.problem}")
     if installation.source != "running":
         _check_import_order(installation)
-    os.environ.setdefault("PYTHON_JULIACALL_AUTOLOAD_IPYTHON_EXTENSION", "no")
     started = time.perf_counter()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _environment(installation):
             warnings.filterwarnings("ignore", message="torch was imported before juliacall")
             juliacall = importlib.import_module("juliacall")
+    except subprocess.SubprocessError as error:
+        raise EngineUnavailableError(
+            f"the julia engine cannot run: {installation.executable} is not a working Julia; run {DOCTOR}."
+        ) from error
     except Exception as error:
-        raise EngineUnavailableError(f"Julia did not start ({error}); run {SETUP} and look at its output.") from error
+        raise EngineUnavailableError(f"Julia did not start ({error}); run {DOCTOR} and look at its output.") from error
     loading = time.perf_counter()
     space = juliacall.newmodule("PyDiffEqFluxBridge")
     try:
@@ -147,6 +155,29 @@ def _start(installation: Installation) -> Bridge:
     _leave_gc_unsafe_region(space)
     version, threads = str(space.seval("string(VERSION)")), int(space.seval("Threads.nthreads()"))
     return Bridge(juliacall, space.PyDiffEqFlux, StartUp(loading - started, loaded - loading, version, threads))
+
+
+@contextmanager
+def _environment(installation: Installation) -> Iterator[None]:
+    """What juliacall is to find in the environment while it is imported.
+
+    Named the Julia and the project that setup tested, it does not ask juliapkg, which would install packages in the
+    middle of a program where another package's wishes have changed.
+    """
+    ours = {} if "PYTHON_JULIACALL_AUTOLOAD_IPYTHON_EXTENSION" in os.environ else _QUIET
+    if installation.source == "juliapkg":
+        named = {"EXE": str(installation.executable), "PROJECT": str(installation.project)}
+        ours = ours | {f"PYTHON_JULIACALL_{name}": value for name, value in named.items()}
+    theirs = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in theirs.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _check_import_order(installation: Installation) -> None:

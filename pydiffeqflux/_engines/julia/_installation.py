@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ MARKER = "pydiffeqflux.json"
 """The file that `python -m pydiffeqflux setup` leaves in the Julia project: what it tested, and with what result."""
 
 SETUP = "`python -m pydiffeqflux setup`"
+DOCTOR = "`python -m pydiffeqflux doctor`"
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Installation:
 
     Attributes:
         executable, project: what juliacall will use; `None` where it finds them itself or where there is none.
-        source: who named them: "running", "environment variables", "juliapkg".
+        source: who named them: "running", "environment variables", "juliapkg", or "nowhere" if nobody did.
         problem: why the julia engine cannot run, as one sentence with what to do; empty where it can.
         tested: what setup found out, empty where it has not run.
     """
@@ -46,26 +48,38 @@ def package_directory() -> Path:
 
 
 def find_installation() -> Installation:
-    """Look for Julia: running already, named by environment variables, or set up by juliapkg."""
+    """Look for Julia: running already, named by the user, or set up by juliapkg. Starts and installs nothing."""
     juliacall = sys.modules.get("juliacall")
     if juliacall is not None and juliacall.CONFIG.get("inited"):
-        config = juliacall.CONFIG
-        return _checked(config.get("exepath"), config.get("project"), "running")
+        return _running(juliacall.CONFIG.get("exepath"), juliacall.CONFIG.get("project"))
+    return _find(_setting("exe"), _setting("project"))
+
+
+def _setting(name: str) -> str | None:
+    """A setting of juliacall, which reads the command line (-X juliacall-exe=...) before the environment."""
+    option = sys._xoptions.get(f"juliacall-{name}")
+    return option if isinstance(option, str) else os.environ.get(f"PYTHON_JULIACALL_{name.upper()}") or None
+
+
+# Looking takes a millisecond, and engine="auto" looks at every solve.
+@cache
+def _running(executable: str | None, project: str | None) -> Installation:
+    return _checked(executable, project, "running")
+
+
+@cache
+def _find(executable: str | None, project: str | None) -> Installation:
     if importlib.util.find_spec("juliacall") is None:
-        return _missing(
-            "juliacall is not installed; run `pip install 'pydiffeqflux[julia]'` and then " + SETUP[4:] + "."
-        )
-    executable, project = (os.environ.get(f"PYTHON_JULIACALL_{name}") for name in ("EXE", "PROJECT"))
+        return _missing("juliacall is not installed; run `pip install 'pydiffeqflux[julia]'` and then " + SETUP + ".")
     if executable and project:
         found = shutil.which(executable)
         if found is None:
-            return _missing(f"PYTHON_JULIACALL_EXE is {executable}, which is not an executable; correct or unset it.")
+            return _misconfigured(f"PYTHON_JULIACALL_EXE is {executable}, which is not an executable")
+        if not Path(project).is_dir():
+            return _misconfigured(f"PYTHON_JULIACALL_PROJECT is {project}, which is not a folder")
         return _checked(found, project, "environment variables")
     if executable or project:
-        return _missing(
-            "only one of PYTHON_JULIACALL_EXE and PYTHON_JULIACALL_PROJECT is set; set both, or unset both and "
-            f"run {SETUP}."
-        )
+        return _misconfigured("only one of PYTHON_JULIACALL_EXE and PYTHON_JULIACALL_PROJECT is set")
     return _set_up_by_juliapkg()
 
 
@@ -73,43 +87,76 @@ def _missing(problem: str) -> Installation:
     return Installation(None, None, "nowhere", problem, {})
 
 
+def _misconfigured(problem: str) -> Installation:
+    remedy = f"set both to a Julia and its project, or unset both and run {SETUP}."
+    return Installation(None, None, "environment variables", f"{problem}; {remedy}", {})
+
+
 def _checked(executable: str | None, project: str | None, source: str) -> Installation:
     """An installation whose project is known; its manifest tells whether the packages are there."""
     if project is None:
         return Installation(executable, None, source, "", {})
-    manifests = [path for path in Path(project).glob("*Manifest*.toml") if path.is_file()]
-    if not any("[[deps.SciMLSensitivity]]" in path.read_text(encoding="utf-8") for path in manifests):
+    absent = sorted(needed_packages() - installed_packages(project).keys())
+    if absent:
+        some = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
         problem = (
-            f"the Julia project {project} does not hold the packages of pydiffeqflux; run {SETUP}, "
-            "or add those of its juliapkg.json to the project."
+            f"the Julia project {project} lacks {some}; add the packages of {requirements_file()} to it, or unset "
+            f"PYTHON_JULIACALL_EXE and PYTHON_JULIACALL_PROJECT and run {SETUP}."
         )
         return Installation(executable, project, source, problem, {})
     return Installation(executable, project, source, "", read_marker(project))
 
 
-@cache
 def _set_up_by_juliapkg() -> Installation:
     from juliapkg.state import STATE  # importing it neither resolves nor starts anything
 
     project = STATE["project"]
     tested = read_marker(project)
     if not tested:
-        return Installation(None, project, "juliapkg", f"Julia has not been set up for pydiffeqflux; run {SETUP}.", {})
+        return _missing(f"Julia has not been set up for pydiffeqflux; run {SETUP}.")
+    executable, problem = str(tested.get("executable")), ""
     if tested.get("requirements") != requirements():
         problem = f"the Julia packages that pydiffeqflux needs have changed since setup; run {SETUP} again."
-        return Installation(None, project, "juliapkg", problem, tested)
-    return Installation(None, project, "juliapkg", "", tested)
+    elif shutil.which(executable) is None:
+        problem = f"the Julia that was set up, {executable}, is gone; run {SETUP} again."
+    elif needed_packages() - installed_packages(project).keys():
+        problem = f"Julia packages that pydiffeqflux needs were removed from {project}; run {SETUP} again."
+    return Installation(executable, project, "juliapkg", problem, tested)
 
 
 def forget() -> None:
     """Look anew the next time."""
-    _set_up_by_juliapkg.cache_clear()
+    _running.cache_clear()
+    _find.cache_clear()
+
+
+def needed_packages() -> set[str]:
+    """The packages that PyDiffEqFlux loads."""
+    project = tomllib.loads((package_directory() / "Project.toml").read_text(encoding="utf-8"))
+    return set(project["deps"])
+
+
+def installed_packages(project: str) -> dict[str, str]:
+    """The packages of a Julia project with their versions, empty for those that come with Julia."""
+    packages: dict[str, str] = {}
+    for path in Path(project).glob("*Manifest*.toml"):
+        try:
+            manifest = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        for name, (entry, *_) in manifest.get("deps", {}).items():
+            packages[name] = entry.get("version", "")
+    return packages
+
+
+def requirements_file() -> Path:
+    """Our juliapkg.json, which lies beside the folder of the Julia package."""
+    return package_directory().parent / "juliapkg.json"
 
 
 def requirements() -> dict[str, object]:
     """The content of our juliapkg.json."""
-    path = package_directory().parent / "juliapkg.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(requirements_file().read_text(encoding="utf-8"))
 
 
 def read_marker(project: str) -> dict[str, object]:
