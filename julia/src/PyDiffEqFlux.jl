@@ -40,6 +40,7 @@ import Zygote
 include("handles.jl")
 include("right_hand_side.jl")
 include("c_callbacks.jl")
+include("forward_mode.jl")
 include("julia_source.jl")
 include("options.jl")
 include("algorithms.jl")

@@ -77,9 +77,20 @@ end
 Handle of the right-hand side of a source function.
 
 `dims` is the shape of the state, "" for a vector; `layout` a handle of a layout or 0 for a vector of parameters; `p` the
-address of the `n_p` parameters; `poll` a C function.
+address of the `n_p` parameters; `poll` a C function. With `n` states given and not 0, the right-hand side brings its
+vector-Jacobian products, and with `jacobian` its Jacobian, by forward mode.
 """
-function source_rhs(f::Integer, single::Bool, dims::String, layout::Integer, p::Integer, n_p::Integer, poll::Integer)
+function source_rhs(
+    f::Integer,
+    single::Bool,
+    dims::String,
+    layout::Integer,
+    p::Integer,
+    n_p::Integer,
+    poll::Integer,
+    n::Integer,
+    jacobian::Bool,
+)
     shape = isempty(dims) ? nothing : integers(dims)
     return handle(
         Base.invokelatest(
@@ -90,17 +101,25 @@ function source_rhs(f::Integer, single::Bool, dims::String, layout::Integer, p::
             layout == 0 ? nothing : HANDLES[layout],
             (p, n_p),
             Ptr{Cvoid}(UInt(poll)),
+            Int(n),
+            jacobian,
         ),
     )
 end
 
-function source_rhs(::Type{T}, f, dims, layout, (p, n_p), poll::Ptr{Cvoid}) where {T}
+function source_rhs(::Type{T}, f, dims, layout, (p, n_p), poll::Ptr{Cvoid}, n::Int, jacobian::Bool) where {T}
     in_place = hasmethod(f, NTuple{4,Any})
     in_place || hasmethod(f, NTuple{3,Any}) ||
         throw(SourceError("the function takes neither (du, u, p, t) nor (u, p, t)."))
     generic = SourceFunction{in_place}(f, dims, layout)
     parameters = n_p == 0 ? zeros(T, 1) : wrap(T, p, n_p)
-    return RightHandSide{T}(
-        RhsFunction{T}(generic), nothing, nothing, nothing, nothing, generic, parameters, Poll(poll), 0
-    )
+    vjp = vjp_p = jac = tgrad = nothing
+    if n != 0
+        chunk, chunk_p = ForwardDiff.Chunk(n), ForwardDiff.Chunk(length(parameters))
+        vjp, vjp_p = VjpFunction{T}(ForwardVjp(generic, chunk)), VjpFunction{T}(ForwardVjpP(generic, chunk_p))
+        if jacobian
+            jac, tgrad = JacFunction{T}(ForwardJac(generic, chunk)), RhsFunction{T}(ForwardTGrad(generic))
+        end
+    end
+    return RightHandSide{T}(RhsFunction{T}(generic), vjp, vjp_p, jac, tgrad, generic, parameters, Poll(poll), 0)
 end

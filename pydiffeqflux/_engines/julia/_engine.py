@@ -15,10 +15,8 @@ from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
 from ..._rhs import RightHandSide, SourceRightHandSide
 from ..._sensealgs import (
-    FORWARD_MODE_LIMIT,
     AbstractSensealg,
     BacksolveAdjoint,
-    ForwardDiffSensitivity,
     ForwardSensitivity,
     GaussAdjoint,
     InterpolatingAdjoint,
@@ -31,7 +29,7 @@ from ._choices import CONTINUOUS, Choices
 from ._errors import translate
 from ._interrupts import deferred_interrupts
 from ._sources import FlatParameters, Sources, flatten
-from ._support import check_sensealg, refuse_sensealg
+from ._support import brings_vjp, check_sensealg, refuse_sensealg
 
 JACOBIAN_LIMIT = 2000
 """Above this many states no dense Jacobian is made for Julia; its solvers then take the products that they need by
@@ -74,9 +72,13 @@ class _Function:
         rhs, sensealg = spec.rhs, spec.sensealg
         if isinstance(rhs, SourceRightHandSide):
             self.parameters = flatten(rhs)
-            number = session.sources.right_hand_side(rhs, self.parameters, self.poll)
+            self.has_vjp = brings_vjp(rhs, sensealg)
+            number = session.sources.right_hand_side(
+                rhs, self.parameters, self.poll, vjp=self.has_vjp, jacobian=implicit
+            )
             self.n_p = self.parameters.vector.numel()
         else:
+            self.has_vjp = True
             self.callbacks = TorchCallbacks(
                 rhs,
                 self.guard,
@@ -143,10 +145,7 @@ class JuliaEngine(AbstractEngine):
         return algs.DefaultODEAlgorithm()
 
     def default_sensealg(self, rhs: RightHandSide) -> AbstractSensealg:
-        """Forward mode for a `JuliaSource` with few states and parameters, else the Gauss adjoint."""
-        count = rhs.numel + sum(q.numel() for q in rhs.parameters)
-        if isinstance(rhs, SourceRightHandSide) and count <= FORWARD_MODE_LIMIT:
-            return ForwardDiffSensitivity()
+        """The Gauss adjoint: it needs nothing of the right-hand side but products that are compiled or given."""
         return GaussAdjoint()
 
     def check(self, prob: ODEProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
@@ -178,7 +177,8 @@ class JuliaEngine(AbstractEngine):
         _check_step_size(spec)
         session = self._session
         torch_function = not isinstance(spec.rhs, SourceRightHandSide)
-        alg = session.choices.algorithm(spec.alg, finite_differences=torch_function)
+        julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not brings_vjp(spec.rhs, spec.sensealg)
+        alg = session.choices.algorithm(spec.alg, finite_differences=not julia_ad)
         implicit = session.choices.is_implicit(alg)
         function = _Function(session, spec, implicit=implicit)
         arguments, buffers = _solve_arguments(spec, function, session, alg, implicit=implicit)
@@ -223,7 +223,7 @@ class JuliaEngine(AbstractEngine):
         at = doubles(list(times))
         arguments = AdjointArguments(
             record=record.solution.number,
-            sensealg=session.choices.sensealg(sensealg, has_vjp=function.callbacks is not None),
+            sensealg=session.choices.sensealg(sensealg, has_vjp=function.has_vjp),
             alg=alg,
             n_times=len(times),
             times=address(at),

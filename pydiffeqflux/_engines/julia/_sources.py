@@ -54,8 +54,13 @@ class Sources:
         self._functions: dict[str, int] = {}
         self._layouts: dict[Any, int] = {}
 
-    def right_hand_side(self, rhs: SourceRightHandSide, parameters: FlatParameters, poll: Poll) -> int:
-        """Handle of the right-hand side; it reads `parameters` and calls `poll`, which must be kept."""
+    def right_hand_side(
+        self, rhs: SourceRightHandSide, parameters: FlatParameters, poll: Poll, *, vjp: bool, jacobian: bool
+    ) -> int:
+        """Handle of the right-hand side; it reads `parameters` and calls `poll`, which must be kept.
+
+        With `vjp` it brings vector-Jacobian products, and with `jacobian` also the Jacobian, by forward mode.
+        """
         if rhs.code not in self._functions:
             self._functions[rhs.code] = self._bridge.call("source_function", rhs.code)
         vector = parameters.vector
@@ -68,6 +73,8 @@ class Sources:
             address(vector) if vector.numel() else 0,
             vector.numel(),
             poll.address,
+            rhs.numel if vjp else 0,
+            jacobian,
         )
 
     def _layout(self, p: Any) -> int:

@@ -2,8 +2,10 @@
 
 from ... import _algorithms as algs
 from ..._errors import GradientError, UnsupportedError
+from ..._parameters import leaves
 from ..._rhs import RightHandSide, SourceRightHandSide
 from ..._sensealgs import (
+    FORWARD_MODE_LIMIT,
     AbstractSensealg,
     BacksolveAdjoint,
     ForwardDiffSensitivity,
@@ -86,6 +88,16 @@ def check_sensealg(rhs: RightHandSide, alg: algs.AbstractAlgorithm, sensealg: Ab
             "ForwardSensitivity() does not compute the gradient with respect to u0; use ForwardDiffSensitivity() or "
             "GaussAdjoint(), or pass u0.detach()."
         )
+
+
+def brings_vjp(rhs: SourceRightHandSide, sensealg: AbstractSensealg | None) -> bool:
+    """Whether a source is differentiated by forward mode in itself, which spares compiling the adjoint for it.
+
+    That is so where the user chose no other way and it is cheap, up to 100 states and parameters together.
+    """
+    if not isinstance(sensealg, CONTINUOUS) or sensealg.autojacvec is not None:
+        return False
+    return rhs.numel + sum(leaf.numel() for leaf in leaves(rhs.p)) <= FORWARD_MODE_LIMIT
 
 
 def support_matrix() -> str:
