@@ -4,7 +4,7 @@ import importlib
 import logging
 import os
 from functools import cache
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from .._algorithms import AbstractAlgorithm
 from .._errors import InvalidOptionError, UnsupportedError
@@ -57,7 +57,7 @@ def automatic_engine() -> tuple[EngineName, str]:
     if wish not in get_args(EngineName):
         raise InvalidOptionError(f"{VARIABLE} is {wish!r}; it must be 'auto', 'julia' or 'embedded'.")
     if wish != "auto":
-        return wish, f"{VARIABLE} says so"
+        return cast(EngineName, wish), f"{VARIABLE} says so"
     problem = importlib.import_module(".julia", __package__).find_installation().problem
     return ("embedded", problem) if problem else ("julia", "Julia is set up")
 

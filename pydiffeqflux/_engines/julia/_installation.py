@@ -1,5 +1,6 @@
 """Where Julia is, found out without starting it."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -108,9 +109,8 @@ def _checked(executable: str | None, project: str | None, source: str) -> Instal
 
 
 def _set_up_by_juliapkg() -> Installation:
-    from juliapkg.state import STATE  # importing it neither resolves nor starts anything
-
-    project = STATE["project"]
+    # importing it neither resolves nor starts anything
+    project = importlib.import_module("juliapkg.state").STATE["project"]
     tested = read_marker(project)
     if not tested:
         return _missing(f"Julia has not been set up for pydiffeqflux; run {SETUP}.")
@@ -170,3 +170,8 @@ def read_marker(project: str) -> dict[str, object]:
 def write_marker(project: str, tested: dict[str, object]) -> None:
     """Leave the result of setup in the project."""
     (Path(project) / MARKER).write_text(json.dumps(tested, indent=2) + "\n", encoding="utf-8")
+
+
+def remove_marker(project: str) -> None:
+    """Forget the result of setup."""
+    (Path(project) / MARKER).unlink(missing_ok=True)

@@ -1,0 +1,3 @@
+"""The command line: `python -m pydiffeqflux doctor` and `setup`."""
+
+from ._main import main as main
