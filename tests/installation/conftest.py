@@ -1,0 +1,64 @@
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from pydiffeqflux._engines.julia import find_installation
+from pydiffeqflux._engines.julia._installation import needed_packages
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Runs Python programs as on a machine where nobody has set up anything."""
+
+    folder: object
+
+    def run(self, code, **variables):
+        """The finished process of a program, in an environment without our variables but with these."""
+        ours = ("PYTHON_JULIA", "PYDIFFEQFLUX", "JULIA_PROJECT")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        environment["PYTHON_JULIAPKG_PROJECT"] = str(self.folder / "julia_env")
+        environment["PYTHON_JULIAPKG_OFFLINE"] = "yes"
+        environment |= {name: str(value) for name, value in variables.items()}
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+
+    def output(self, code, **variables):
+        """What a program printed; it must succeed."""
+        done = self.run(code, **variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def fake_juliacall(self):
+        """A folder for PYTHONPATH with a juliacall that may be found, but not imported."""
+        path = self.folder / "fakes"
+        for name, content in {
+            "juliacall/__init__.py": "raise RuntimeError('juliacall was imported')",
+            "juliapkg/__init__.py": "",
+            "juliapkg/state.py": "import os; STATE = {'project': os.environ['PYTHON_JULIAPKG_PROJECT']}",
+        }.items():
+            file = path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+        return path
+
+    def project(self, packages=None):
+        """A Julia project whose manifest holds these packages, else all that are needed."""
+        path = self.folder / "julia_env"
+        path.mkdir()
+        names = needed_packages() if packages is None else packages
+        (path / "Manifest.toml").write_text("".join(f"[[deps.{name}]]\nversion = '1.0.0'\n" for name in names))
+        return path
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def julia():
+    """The variables that name the Julia of this machine."""
+    found = find_installation()
+    return {"PYTHON_JULIACALL_EXE": found.executable, "PYTHON_JULIACALL_PROJECT": found.project}
