@@ -1,7 +1,9 @@
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ from pydiffeqflux._engines.julia._installation import needed_packages
 class Machine:
     """Runs Python programs as on a machine where nobody has set up anything."""
 
-    folder: object
+    folder: Path
 
     def run(self, code, **variables):
         """The finished process of a program, in an environment without our variables but with these."""
@@ -22,7 +24,11 @@ class Machine:
         environment["PYTHON_JULIAPKG_PROJECT"] = str(self.folder / "julia_env")
         environment["PYTHON_JULIAPKG_OFFLINE"] = "yes"
         environment |= {name: str(value) for name, value in variables.items()}
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+        # outside of the checkout, which Python would otherwise prefer to what is installed
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir(exist_ok=True)
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=elsewhere)
 
     def output(self, code, **variables):
         """What a program printed; it must succeed."""
@@ -62,3 +68,13 @@ def julia():
     """The variables that name the Julia of this machine."""
     found = find_installation()
     return {"PYTHON_JULIACALL_EXE": found.executable, "PYTHON_JULIACALL_PROJECT": found.project}
+
+
+@pytest.fixture
+def copied_project(julia, tmp_path):
+    """A copy of the Julia project, in which setup may leave what it likes."""
+    path = tmp_path / "copy"
+    path.mkdir()
+    for file in Path(julia["PYTHON_JULIACALL_PROJECT"]).glob("*.toml"):
+        shutil.copy(file, path)
+    return path
