@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow test-julia lint bench clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -14,6 +14,12 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# Needs network the first time, unless PYTHON_JULIACALL_EXE and PYTHON_JULIACALL_PROJECT name a Julia that is there.
+test-julia: $(READY)
+	$(BIN)/python -m pip install --quiet -e ".[julia]"
+	$(BIN)/python -m pydiffeqflux setup
+	$(BIN)/python -m pytest -m julia
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ class JuliaAlgorithm(AbstractAlgorithm):
     Arguments:
         name: the name of the constructor, for example `"Vern8"`.
         package: the Julia package that has it; `None` for one of the algorithms that pydiffeqflux has a class for. It
-            must be in the Julia project: `juliapkg.add` puts it there.
+            must be in the Julia project: `juliapkg.add` and then `python -m pydiffeqflux setup` put it there.
         **options: keyword arguments: numbers, Bools, `None`, strings (which become Symbols), or another
             `JuliaAlgorithm` for an option that is an object itself.
 

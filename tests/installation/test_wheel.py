@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -45,7 +46,7 @@ def test_an_installed_wheel_finds_its_own_files(installed, machine):
         "import json, pydiffeqflux; from pydiffeqflux._engines.julia import _installation as i;"
         "print(json.dumps([str(i.package_directory()), str(i.requirements_file()), len(i.requirements()['packages']),"
         "i.find_installation().problem]))",
-        PYTHONPATH=f"{installed}:{machine.fake_juliacall()}",
+        PYTHONPATH=os.pathsep.join((str(installed), str(machine.fake_juliacall()))),
     )
     package = installed / "pydiffeqflux"
     directory, file, count, problem = json.loads(found)
