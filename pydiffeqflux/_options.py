@@ -34,6 +34,7 @@ class SolveOptions:
         controller: step size controller, `None` for the algorithm's own.
         progress: whether to show a progress bar.
         verbose: whether a solve that fails warns.
+        compile: whether the julia engine compiles a torch function; `None` where it can.
     """
 
     saveat: tuple[float, ...] | None
@@ -52,6 +53,7 @@ class SolveOptions:
     controller: AbstractController | None
     progress: bool
     verbose: bool
+    compile: bool | None = None
 
 
 def check_tolerance(name: str, value: Any, u0: Tensor) -> float | Tensor:

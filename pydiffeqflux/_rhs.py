@@ -161,6 +161,21 @@ class RightHandSide:
 
         return call
 
+    @property
+    def leaves(self) -> list[Tensor]:
+        """The tensors of `p`, in order."""
+        return list(leaves(self._p))
+
+    def with_leaves(self, values: list[Tensor]) -> Callable[[Tensor, Tensor], Any]:
+        """`f` as an unchecked function of `(u, t)` with `values` in the place of the tensors of `p`."""
+        p = replace_leaves(self._p, values)
+        return lambda u, t: self._call(u, p, t)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The user's `f`."""
+        return self._f
+
     def unchecked(self, u: Tensor, t: Tensor) -> Tensor:
         """`f(u, p, t)` without checks or counting, for use under `torch.func` transforms."""
         return self._call(u, self._p, t)

@@ -13,7 +13,7 @@ from ._algorithms import AbstractAlgorithm
 from ._autograd import differentiable_solve
 from ._controllers import AbstractController
 from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select_engine
-from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning
+from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning, UnsupportedError
 from ._options import SolveOptions, check_positive, check_saveat, check_tolerance, check_tstops
 from ._problems import ODEProblem
 from ._rhs import right_hand_side
@@ -43,6 +43,7 @@ def solve(
     dense: bool | None = None,
     controller: AbstractController | None = None,
     engine: EngineName = "auto",
+    compile: bool | None = None,
     progress: bool = False,
     verbose: bool = True,
 ) -> Solution:
@@ -78,6 +79,8 @@ def solve(
         engine: `"embedded"`, `"julia"`, or `"auto"`, which takes julia where it is set up (`python -m pydiffeqflux
             doctor` tells) and has what is asked for, and embedded elsewhere. The environment variable
             `PYDIFFEQFLUX_ENGINE` can name the one that `"auto"` takes.
+        compile: on the julia engine, whether a torch `f` is compiled to Julia: `None` where it can be, else it is called
+            back and a [`JuliaWarning`][] names the reason; `True` makes that an error; `False` always calls back.
         progress: whether to show a progress bar.
         verbose: whether a solve that fails warns ([`SolveWarning`][]).
 
@@ -137,6 +140,7 @@ def solve(
         controller=controller,
         progress=progress,
         verbose=verbose,
+        compile=compile,
     )
     if (
         isinstance(options.abstol, float)
@@ -145,6 +149,8 @@ def solve(
     ):
         raise InvalidOptionError("abstol and reltol are both zero; no solver can meet that. Give one of them.")
     chosen = select_engine(engine, prob, alg, sensealg)
+    if compile and chosen.name != "julia":
+        raise UnsupportedError("compile=True needs the julia engine; leave it out, or pass engine='julia'.")
     algorithm = chosen.default_algorithm(prob) if alg is None else alg
     with _autograd_available():
         spec = _specify(prob, algorithm, sensealg, options, chosen)

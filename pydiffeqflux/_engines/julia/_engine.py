@@ -19,21 +19,17 @@ from ..._sensealgs import (
     BacksolveAdjoint,
     ForwardSensitivity,
     GaussAdjoint,
-    InterpolatingAdjoint,
 )
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
 from ._arguments import AdjointArguments, SolveArguments, SolveResult, address, doubles, view
 from ._bridge import Bridge, Handle, start
-from ._callbacks import Guard, Poll, TorchCallbacks
 from ._choices import CONTINUOUS, Choices
+from ._compiled import Compiler
 from ._errors import translate
+from ._function import JuliaFunction, make_function
 from ._interrupts import deferred_interrupts
-from ._sources import FlatParameters, Sources, flatten
+from ._sources import Sources
 from ._support import brings_vjp, check_sensealg, refuse_sensealg
-
-JACOBIAN_LIMIT = 2000
-"""Above this many states no dense Jacobian is made for Julia; its solvers then take the products that they need by
-finite differences."""
 
 _RETCODES = {
     "Success": ReturnCode.Success,
@@ -56,47 +52,9 @@ class Record:
         alg: handle of the algorithm.
     """
 
-    function: "_Function"
+    function: JuliaFunction
     solution: Handle
     alg: int
-
-
-class _Function:
-    """A right-hand side in Julia, and everything in Python that it points to."""
-
-    def __init__(self, session: "_Session", spec: SolveSpec, *, implicit: bool) -> None:
-        self.guard = Guard()
-        self.poll = Poll(self.guard)
-        self.parameters: FlatParameters | None = None
-        self.callbacks: TorchCallbacks | None = None
-        rhs, sensealg = spec.rhs, spec.sensealg
-        if isinstance(rhs, SourceRightHandSide):
-            self.parameters = flatten(rhs)
-            self.has_vjp = brings_vjp(rhs, sensealg)
-            number = session.sources.right_hand_side(
-                rhs, self.parameters, self.poll, vjp=self.has_vjp, jacobian=implicit
-            )
-            self.n_p = self.parameters.vector.numel()
-        else:
-            self.has_vjp = True
-            self.callbacks = TorchCallbacks(
-                rhs,
-                self.guard,
-                self.poll,
-                jacobian=implicit and rhs.numel <= JACOBIAN_LIMIT,
-                vjp=isinstance(sensealg, CONTINUOUS),
-                joint=isinstance(sensealg, InterpolatingAdjoint | BacksolveAdjoint),
-            )
-            number = session.bridge.call("callback_rhs", address(self.callbacks.arguments))
-            self.n_p = self.callbacks.n_p
-        self.handle = session.bridge.keep(number)
-
-    def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
-        """The gradient of the flat parameters as one tensor a parameter."""
-        if self.parameters is not None:
-            return [dp[place].view(q.shape) for place, q in zip(self.parameters.places, rhs.parameters, strict=True)]
-        assert self.callbacks is not None
-        return self.callbacks.split(dp)
 
 
 class _Session:
@@ -106,10 +64,11 @@ class _Session:
         self.bridge = bridge
         self.choices = Choices(bridge)
         self.sources = Sources(bridge)
+        self.compiler = Compiler(bridge)
         pairs = (pair.split("=") for pair in bridge.call("retcodes").split(","))
         self.retcodes = {int(number): _RETCODES.get(name, ReturnCode.Failure) for number, name in pairs}
 
-    def run(self, function: _Function, name: str, *args: int) -> int:
+    def run(self, function: JuliaFunction, name: str, *args: int) -> int:
         """A call that may run the user's code: raises what that raised, or Ctrl-C, or Julia's error as ours."""
         guard, failure, result = function.guard, None, 0
         guard.error = None
@@ -176,11 +135,10 @@ class JuliaEngine(AbstractEngine):
         spec = spec.with_concrete_algorithm(large=algs.FBDF())
         _check_step_size(spec)
         session = self._session
-        torch_function = not isinstance(spec.rhs, SourceRightHandSide)
         julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not brings_vjp(spec.rhs, spec.sensealg)
         alg = session.choices.algorithm(spec.alg, finite_differences=not julia_ad)
         implicit = session.choices.is_implicit(alg)
-        function = _Function(session, spec, implicit=implicit)
+        function = make_function(session.bridge, session.sources, session.compiler, spec, implicit=implicit)
         arguments, buffers = _solve_arguments(spec, function, session, alg, implicit=implicit)
         result = SolveResult()
         with ProgressBar(spec.tspan, shown=spec.options.progress) as bar:
@@ -193,7 +151,7 @@ class JuliaEngine(AbstractEngine):
                 bar.move_to(times[-1])
         solution = session.bridge.keep(result.record)
         states = view(result.states, (result.n_times, *spec.rhs.shape), spec.rhs.dtype, owner=solution)
-        nf = spec.rhs.nf if torch_function else result.nf
+        nf = spec.rhs.nf if function.counts_calls else result.nf
         stats = Stats(nf, result.naccept, result.nreject, result.njac, result.nsolve, result.nw)
         record = Record(function, solution, alg)
         return RawSolution(spec, times, states, session.retcodes[result.retcode], stats, record)
@@ -232,7 +190,7 @@ class JuliaEngine(AbstractEngine):
             dp=address(dp),
         )
         calls = session.run(function, "adjoint", address(arguments))
-        raw.stats.nf_adjoint += rhs.nf - before if function.callbacks is not None else calls
+        raw.stats.nf_adjoint += rhs.nf - before if function.counts_calls else calls
         return du0, function.split_gradient(dp, rhs)
 
 
@@ -244,7 +202,7 @@ def _check_step_size(spec: SolveSpec) -> None:
 
 
 def _solve_arguments(
-    spec: SolveSpec, function: _Function, session: _Session, alg: int, *, implicit: bool
+    spec: SolveSpec, function: JuliaFunction, session: _Session, alg: int, *, implicit: bool
 ) -> tuple[SolveArguments, list[object]]:
     """The arguments of Julia's `solve`, and the buffers that they point to."""
     rhs, options, sensealg = spec.rhs, spec.options, spec.sensealg

@@ -1,0 +1,123 @@
+# Right-hand sides that Python has compiled from torch functions to Julia source.
+
+"""
+A function of generated source, with its scratch memory and the constants that it was traced with.
+
+The constants are the user's tensors; Python gives their addresses before every solve.
+"""
+mutable struct CompiledFunction{F,C,B}
+    const f::F
+    constants::C
+    const buffers::B
+end
+
+(c::CompiledFunction)(out, u, p, t) = c.f(out, u, p, t, c.constants, c.buffers)
+(c::CompiledFunction)(out, λ, u, p, t) = c.f(out, λ, u, p, t, c.constants, c.buffers)
+
+const ELEMENT_TYPES = Dict(string(T) => T for T in (Float64, Float32, Int64, Int32, Bool))
+
+"\"Float64:3,Bool:2\" as pairs of a type and a length."
+function array_types(text::String)
+    return map(split(text, ","; keepempty=false)) do part
+        name, count = split(part, ":")
+        return ELEMENT_TYPES[name], parse(Int, count)
+    end
+end
+
+"Handle of the function `name` of the source; `buffers` and `constants` list the types and sizes of its arrays."
+function compiled_function(source::String, name::String, buffers::String, constants::String)
+    place = Module(:CompiledFunction)
+    push!(SOURCE_MODULES, place)
+    Core.eval(place, :(const LinearAlgebra = $LinearAlgebra))
+    Core.eval(place, :(const TorchMath = $TorchMath))
+    include_string(place, source, "CompiledFunction")
+    f = Base.invokelatest(getfield, place, Symbol(name))
+    scratch = Tuple(Vector{T}(undef, count) for (T, count) in array_types(buffers))
+    empty_constants = Tuple(T[] for (T, _) in array_types(constants))
+    return handle(CompiledFunction(f, empty_constants, scratch))
+end
+
+"Let a function read its constants at these addresses, \"140…,140…\"."
+function set_constants(f::Integer, addresses::String, constants::String)
+    c = HANDLES[f]
+    c.constants = Tuple(
+        wrap(T, parse(UInt, address), count) for
+        (address, (T, count)) in zip(split(addresses, ","; keepempty=false), array_types(constants))
+    )
+    return nothing
+end
+
+"The parts of a compiled right-hand side, wrapped once; a solve adds parameters to them."
+struct CompiledParts{T}
+    derivative::RhsFunction{T}
+    pull_state::Union{Nothing,VjpFunction{T}}
+    pull_parameters::Union{Nothing,VjpFunction{T}}
+    jacobian::Union{Nothing,JacFunction{T}}
+    time_gradient::Union{Nothing,RhsFunction{T}}
+    generic::Any
+end
+
+"""
+Handle of the parts made of compiled functions, 0 for those that are absent. With `n` states given and not 0, the Jacobian
+comes from the generic function by forward mode.
+"""
+function compiled_parts(single::Bool, f::Integer, generic::Integer, state::Integer, parameters::Integer, n::Integer)
+    object(number) = number == 0 ? nothing : HANDLES[number]
+    return handle(
+        Base.invokelatest(
+            compiled_parts,
+            single ? Float32 : Float64,
+            object(f),
+            object(generic),
+            object(state),
+            object(parameters),
+            Int(n),
+        ),
+    )
+end
+
+function compiled_parts(::Type{T}, f, generic, state, parameters, n::Int) where {T}
+    jacobian = time_gradient = nothing
+    if n != 0
+        jacobian = JacFunction{T}(ForwardJac(generic, ForwardDiff.Chunk(n)))
+        time_gradient = RhsFunction{T}(ForwardTGrad(generic))
+    end
+    return CompiledParts{T}(
+        RhsFunction{T}(f),
+        state === nothing ? nothing : VjpFunction{T}(state),
+        parameters === nothing ? nothing : VjpFunction{T}(parameters),
+        jacobian,
+        time_gradient,
+        generic,
+    )
+end
+
+"Handle of the right-hand side of compiled parts with the `n_p` parameters at `p`."
+compiled_rhs(parts::Integer, p::Integer, n_p::Integer, poll::Integer) =
+    handle(compiled_rhs(HANDLES[parts], p, n_p, Ptr{Cvoid}(UInt(poll))))
+
+function compiled_rhs(c::CompiledParts{T}, p::Integer, n_p::Integer, poll::Ptr{Cvoid}) where {T}
+    parameters = n_p == 0 ? zeros(T, 1) : wrap(T, p, n_p)
+    return RightHandSide{T}(
+        c.derivative,
+        c.pull_state,
+        c.pull_parameters,
+        c.jacobian,
+        c.time_gradient,
+        c.generic,
+        parameters,
+        Poll(poll),
+        0,
+    )
+end
+
+"Call a compiled function once, its arrays at addresses; `λ` is 0 for one that takes none."
+function evaluate_compiled(
+    f::Integer, single::Bool, out::Integer, n_out::Integer, λ::Integer, u::Integer, n::Integer, p::Integer, n_p::Integer, t
+)
+    T = single ? Float32 : Float64
+    arrays = (wrap(T, u, n), n_p == 0 ? zeros(T, 1) : wrap(T, p, n_p))
+    λ == 0 || (arrays = (wrap(T, λ, n), arrays...))
+    Base.invokelatest(HANDLES[f], wrap(T, out, n_out), arrays..., Float64(t))
+    return nothing
+end

@@ -1,0 +1,242 @@
+"""Torch right-hand sides compiled to Julia, and the cache of them."""
+
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..._errors import JuliaWarning, UnsupportedError
+from ..._rhs import RightHandSide
+from ._arguments import address
+from ._bridge import Bridge, Handle
+from ._callbacks import Poll
+from .compiler._fingerprint import fingerprint
+from .compiler._functions import (
+    Inputs,
+    TracedFunction,
+    derivative_program,
+    pull_parameters_program,
+    pull_state_program,
+)
+from .compiler._lowering import JULIA_TYPES
+from .compiler._program import Array, Program
+from .compiler._source import Source, emit
+from .compiler._trace import CannotCompileError
+
+
+@dataclass(eq=False)
+class _Loaded:
+    """A function in Julia, and the tensors that it reads as constants."""
+
+    handle: Handle
+    source: Source
+    constants: list[Tensor]
+
+    def refresh(self, bridge: Bridge) -> list[Tensor]:
+        """Let it read its constants where they are now; returns what must be kept meanwhile."""
+        if not self.constants:
+            return []
+        dense = [tensor.detach().contiguous() for tensor in self.constants]
+        addresses = ",".join(str(tensor.data_ptr()) for tensor in dense)
+        bridge.call("set_constants", self.handle.number, addresses, _types(self.source.constants))
+        return dense
+
+
+def _types(arrays: list[Array]) -> str:
+    return ",".join(f"{JULIA_TYPES[array.dtype]}:{array.size}" for array in arrays)
+
+
+class CompiledFunction:
+    """One torch function at one shape: traced once, its derivatives compiled as they are asked for."""
+
+    def __init__(self, bridge: Bridge, rhs: RightHandSide) -> None:
+        if rhs.is_complex:
+            raise CannotCompileError("complex states are not supported")
+        if any(leaf.dtype != rhs.dtype or leaf.device.type != "cpu" for leaf in rhs.leaves):
+            raise CannotCompileError("p holds tensors of another dtype or device than u")
+        self._bridge = bridge
+        self._single = rhs.dtype == torch.float32
+        self._n = rhs.numel
+        inputs = Inputs(rhs.u0, rhs.leaves, rhs.time(0.0))
+
+        def call(u: Tensor, leaves: list[Tensor], t: Tensor) -> Tensor:
+            return rhs.with_leaves(leaves)(u, t)
+
+        self._traced = TracedFunction(call, inputs, rhs.parameters)
+        self._loaded: dict[str, _Loaded] = {}
+        self._parts: dict[tuple[bool, bool], Handle] = {}
+        self._load("f", derivative_program, rhs)
+
+    # ---- sources
+
+    def source(self) -> str:
+        """What has been generated so far."""
+        return "\n\n".join(loaded.source.text for loaded in self._loaded.values())
+
+    def _load(
+        self, name: str, make: Callable[[TracedFunction], Program], rhs: RightHandSide, *, generic: bool = False
+    ) -> _Loaded:
+        if name not in self._loaded:
+            program = make(self._traced)
+            source = emit(program, name, generic=generic)
+            number = self._bridge.call(
+                "compiled_function",
+                source.text,
+                name,
+                "" if generic else _types(source.buffers),
+                _types(source.constants),
+            )
+            constants = [program.constants[array] for array in source.constants]
+            loaded = _Loaded(self._bridge.keep(number), source, constants)
+            if not generic:
+                self._verify(name, loaded, rhs)
+            self._loaded[name] = loaded
+        return self._loaded[name]
+
+    def _verify(self, name: str, loaded: _Loaded, rhs: RightHandSide) -> None:
+        """Compare with torch at a state near the initial one: code that differs must not be used."""
+        generator = torch.Generator().manual_seed(0)
+        u, λ = (torch.randn(rhs.shape, generator=generator, dtype=rhs.dtype) for _ in range(2))
+        u = rhs.u0 + 0.01 * (1.0 + rhs.u0.abs()) * u
+        p, t = self.flat_parameters(rhs), 0.5
+        expected = self._expected(name, rhs, u, λ, t)
+        out = torch.empty_like(expected)
+        kept = loaded.refresh(self._bridge)
+        pointers = [address(x) if x.numel() else 0 for x in (out, λ, u, p)]
+        at_λ = pointers[1] if name.startswith("pull") else 0
+        self._bridge.call(
+            "evaluate_compiled", loaded.handle.number, self._single, pointers[0], out.numel(), at_λ, pointers[2],
+            u.numel(), pointers[3], p.numel(), t,
+        )  # fmt: skip
+        del kept
+        scale = expected[expected.isfinite()].abs().max().item() if bool(expected.isfinite().any()) else 1.0
+        tolerance = (1e-3 if self._single else 1e-9) * max(scale, 1.0)
+        if not torch.allclose(out, expected, rtol=0.0, atol=tolerance, equal_nan=True):
+            raise CannotCompileError("the compiled code does not give what torch gives")
+
+    def _expected(self, name: str, rhs: RightHandSide, u: Tensor, λ: Tensor, t: float) -> Tensor:
+        """What torch gives, flat."""
+        if name == "f":
+            with torch.no_grad():
+                return rhs.with_leaves(rhs.leaves)(u, rhs.time(t)).reshape(-1)
+        with torch.enable_grad():
+            leaves = [leaf.detach().requires_grad_() for leaf in rhs.leaves]
+            x = u.requires_grad_()
+            k = rhs.with_leaves(leaves)(x, rhs.time(t))
+            wanted = [x] if name == "pull_state" else [*leaves, *self.captured]
+            if not k.requires_grad:
+                return torch.cat([torch.zeros_like(q).reshape(-1) for q in wanted])
+            gradients = torch.autograd.grad(k, wanted, λ, allow_unused=True)
+        pairs = zip(gradients, wanted, strict=True)
+        return torch.cat([(torch.zeros_like(q) if g is None else g.detach()).reshape(-1) for g, q in pairs])
+
+    # ---- parameters
+
+    @property
+    def captured(self) -> list[Tensor]:
+        """The parameters that were found in the function itself."""
+        return self._traced.parameters
+
+    def flat_parameters(self, rhs: RightHandSide) -> Tensor:
+        """The numbers that the compiled functions call `p`."""
+        parts = [tensor.detach().reshape(-1) for tensor in (*rhs.leaves, *self.captured)]
+        if len(parts) == 1:
+            return parts[0].contiguous()
+        return torch.cat(parts) if parts else torch.empty(0, dtype=rhs.dtype)
+
+    def places(self, rhs: RightHandSide) -> list[slice | None]:
+        """Where each differentiated parameter lies in the flat ones, `None` for those that `f` does not use."""
+        starts: dict[int, slice] = {}
+        start = 0
+        for tensor in (*rhs.leaves, *self.captured):
+            starts.setdefault(id(tensor), slice(start, start + tensor.numel()))
+            start += tensor.numel()
+        return [starts.get(id(q)) for q in rhs.parameters]
+
+    # ---- right-hand sides
+
+    def right_hand_side(
+        self, rhs: RightHandSide, parameters: Tensor, poll: Poll, *, vjp: bool, jacobian: bool
+    ) -> tuple[int, list[Tensor]]:
+        """Handle of a right-hand side at these parameters, and the tensors that must be kept while it is used."""
+        used = [self._load("f", derivative_program, rhs)]
+        if jacobian:
+            used.append(self._load("f_generic", derivative_program, rhs, generic=True))
+        if vjp:
+            used.append(self._load("pull_state", pull_state_program, rhs))
+            used.append(self._load("pull_parameters", pull_parameters_program, rhs))
+        kept = [tensor for loaded in used for tensor in loaded.refresh(self._bridge)]
+        number = self._bridge.call(
+            "compiled_rhs",
+            self._assembled(vjp=vjp, jacobian=jacobian).number,
+            address(parameters) if parameters.numel() else 0,
+            parameters.numel(),
+            poll.address,
+        )
+        return number, kept
+
+    def _assembled(self, *, vjp: bool, jacobian: bool) -> Handle:
+        key = vjp, jacobian
+        if key not in self._parts:
+            names = ("f", "f_generic" if jacobian else "", *(("pull_state", "pull_parameters") if vjp else ("", "")))
+            numbers = [self._loaded[name].handle.number if name else 0 for name in names]
+            self._parts[key] = self._bridge.keep(
+                self._bridge.call("compiled_parts", self._single, *numbers, self._n if jacobian else 0)
+            )
+        return self._parts[key]
+
+
+class Compiler:
+    """Compiles right-hand sides, once each, and remembers those that cannot be compiled."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._known: dict[int, dict[Any, CompiledFunction | CannotCompileError]] = {}
+
+    def get(self, rhs: RightHandSide, *, required: bool) -> CompiledFunction | None:
+        """The compiled function, or `None` where it must be called back; says so the first time.
+
+        Raises:
+            UnsupportedError: it was `required` and is not possible; the message says why.
+        """
+        found = self._find(rhs)
+        if isinstance(found, CompiledFunction):
+            return found
+        if required:
+            raise UnsupportedError(f"f cannot be compiled to Julia: {found}. Leave compile out to have it called back.")
+        return None
+
+    def _find(self, rhs: RightHandSide) -> CompiledFunction | CannotCompileError:
+        f = rhs.function
+        known = self._known.get(id(f))
+        if known is None:
+            known = {}
+            try:
+                weakref.finalize(f, self._known.pop, id(f), None)
+            except TypeError:
+                pass  # cannot be watched, so it is compiled for this solve only
+            else:
+                self._known[id(f)] = known
+        key = (
+            tuple(rhs.shape),
+            rhs.dtype,
+            tuple((tuple(leaf.shape), leaf.dtype) for leaf in rhs.leaves),
+            tuple(id(q) for q in rhs.parameters[rhs.n_from_p :]),
+            fingerprint(f),
+        )
+        if key not in known:
+            try:
+                known[key] = CompiledFunction(self._bridge, rhs)
+            except CannotCompileError as error:
+                known[key] = error
+                warnings.warn(
+                    f"f is called back from Julia, which is slower than compiled code, since {error}; compile=False "
+                    "silences this.",
+                    JuliaWarning,
+                    stacklevel=2,
+                )
+        return known[key]

@@ -1,0 +1,143 @@
+"""A right-hand side in Julia, and everything in Python that it points to."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from ..._errors import UnsupportedError
+from ..._rhs import RightHandSide, SourceRightHandSide
+from ..._sensealgs import BacksolveAdjoint, InterpolatingAdjoint
+from .._base import SolveSpec
+from ._arguments import address
+from ._bridge import Bridge
+from ._callbacks import Guard, Poll, TorchCallbacks
+from ._choices import CONTINUOUS
+from ._compiled import CompiledFunction, Compiler
+from ._sources import Sources, flatten
+from ._support import brings_vjp
+
+JACOBIAN_LIMIT = 2000
+"""Above this many states no dense Jacobian is made for Julia; its solvers then take the products that they need by
+finite differences."""
+
+
+class JuliaFunction(ABC):
+    """A right-hand side that Julia can solve and differentiate.
+
+    Attributes:
+        handle: the right-hand side in Julia.
+        guard: what keeps the exceptions of Python code that Julia calls.
+        poll: what Julia calls every 50 ms.
+        has_vjp: whether it brings its own vector-Jacobian products.
+        n_p: the number of flat parameters.
+        counts_calls: whether evaluations are counted in Python.
+    """
+
+    has_vjp = True
+    counts_calls = False
+    n_p: int
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.guard = Guard()
+        self.poll = Poll(self.guard)
+        self.handle = bridge.keep(self._make())
+
+    @abstractmethod
+    def _make(self) -> int:
+        """The right-hand side in Julia."""
+
+    @abstractmethod
+    def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
+        """The gradient of the flat parameters as one tensor a parameter."""
+
+
+class SourceFunction(JuliaFunction):
+    """A `JuliaSource`."""
+
+    def __init__(
+        self, bridge: Bridge, sources: Sources, spec: SolveSpec, rhs: SourceRightHandSide, jacobian: bool
+    ) -> None:
+        self._sources, self._rhs, self._jacobian = sources, rhs, jacobian
+        self._parameters = flatten(rhs)
+        self.n_p = self._parameters.vector.numel()
+        self.has_vjp = brings_vjp(rhs, spec.sensealg)
+        super().__init__(bridge)
+
+    def _make(self) -> int:
+        return self._sources.right_hand_side(
+            self._rhs, self._parameters, self.poll, vjp=self.has_vjp, jacobian=self._jacobian
+        )
+
+    def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
+        return [dp[place].view(q.shape) for place, q in zip(self._parameters.places, rhs.parameters, strict=True)]
+
+
+class CallbackFunction(JuliaFunction):
+    """A torch function that Julia calls back."""
+
+    counts_calls = True
+
+    def __init__(self, bridge: Bridge, spec: SolveSpec, jacobian: bool) -> None:
+        self._bridge, self._spec, self._jacobian = bridge, spec, jacobian
+        super().__init__(bridge)
+
+    def _make(self) -> int:
+        sensealg = self._spec.sensealg
+        self._callbacks = TorchCallbacks(
+            self._spec.rhs,
+            self.guard,
+            self.poll,
+            jacobian=self._jacobian,
+            vjp=isinstance(sensealg, CONTINUOUS),
+            joint=isinstance(sensealg, InterpolatingAdjoint | BacksolveAdjoint),
+        )
+        self.n_p = self._callbacks.n_p
+        return self._bridge.call("callback_rhs", address(self._callbacks.arguments))
+
+    def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
+        return self._callbacks.split(dp)
+
+
+class CompiledTorchFunction(JuliaFunction):
+    """A torch function as Julia code."""
+
+    def __init__(self, bridge: Bridge, compiled: CompiledFunction, spec: SolveSpec, jacobian: bool) -> None:
+        self._compiled, self._jacobian, self._rhs = compiled, jacobian, spec.rhs
+        self._vjp = isinstance(spec.sensealg, CONTINUOUS)
+        self._parameters = compiled.flat_parameters(spec.rhs)
+        self.n_p = self._parameters.numel()
+        super().__init__(bridge)
+
+    def _make(self) -> int:
+        number, self._kept = self._compiled.right_hand_side(
+            self._rhs, self._parameters, self.poll, vjp=self._vjp, jacobian=self._jacobian
+        )
+        return number
+
+    def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
+        return [
+            torch.zeros_like(q) if place is None else dp[place].view(q.shape)
+            for place, q in zip(self._compiled.places(rhs), rhs.parameters, strict=True)
+        ]
+
+
+def make_function(
+    bridge: Bridge, sources: Sources, compiler: Compiler, spec: SolveSpec, *, implicit: bool
+) -> JuliaFunction:
+    """The right-hand side of a solve; `implicit` algorithms need a Jacobian with it.
+
+    Raises:
+        UnsupportedError: compilation was required and is not possible.
+    """
+    rhs, compile_ = spec.rhs, spec.options.compile
+    jacobian = implicit and rhs.numel <= JACOBIAN_LIMIT
+    if isinstance(rhs, SourceRightHandSide):
+        if compile_:
+            raise UnsupportedError("a JuliaSource is Julia code already; leave compile out.")
+        return SourceFunction(bridge, sources, spec, rhs, jacobian)
+    if compile_ is not False:
+        compiled = compiler.get(rhs, required=bool(compile_))
+        if compiled is not None:
+            return CompiledTorchFunction(bridge, compiled, spec, jacobian)
+    return CallbackFunction(bridge, spec, jacobian)

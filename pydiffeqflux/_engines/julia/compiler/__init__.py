@@ -1,0 +1,1 @@
+"""Torch functions as Julia source: traced by torch, lowered to loops, written out."""

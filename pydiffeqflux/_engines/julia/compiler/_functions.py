@@ -1,0 +1,169 @@
+"""The functions of a right-hand side that the solvers need, as programs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+
+from . import _matrix_rules, _pointwise_rules, _reduction_rules, _view_rules  # noqa: F401 - they register their rules
+from ._lowering import RULES, Lowering, Value
+from ._program import Array, Place, Program, contiguous_strides
+from ._trace import CannotCompileError, captured, trace
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a right-hand side is a function of.
+
+    Attributes:
+        u: a state.
+        leaves: the tensors of `p`.
+        t: a time.
+    """
+
+    u: Tensor
+    leaves: list[Tensor]
+    t: Tensor
+
+
+class TracedFunction:
+    """A right-hand side as a graph whose captured tensors are arguments.
+
+    Attributes:
+        parameters: captured tensors that belong to the flat parameters, behind the leaves of `p`.
+    """
+
+    def __init__(
+        self, function: Callable[[Tensor, list[Tensor], Tensor], Tensor], inputs: Inputs, wanted: Sequence[Tensor]
+    ) -> None:
+        self.inputs = inputs
+        self._graph = trace_plain(function, inputs)
+        known = {id(q) for q in wanted}
+        self._names: list[str] = []
+        self.parameters: list[Tensor] = []
+        for node in self._graph.graph.nodes:
+            if node.op == "get_attr":
+                tensor = captured(self._graph, str(node.target))
+                if id(tensor) in known and str(node.target) not in self._names:
+                    self._names.append(str(node.target))
+                    self.parameters.append(tensor)
+
+    def __call__(self, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> Tensor:
+        """The function with other values of the captured parameters."""
+        replaced = dict(zip(self._names, parameters, strict=True))
+        return _Interpreter(self._graph, replaced).run(u, *leaves, t)
+
+
+def trace_plain(function: Callable[[Tensor, list[Tensor], Tensor], Tensor], inputs: Inputs) -> GraphModule:
+    """The graph in torch's own operations, which can be differentiated again."""
+    count = len(inputs.leaves)
+
+    def flat(u: Tensor, *rest: Tensor) -> Tensor:
+        return function(u, list(rest[:count]), rest[count])
+
+    return trace(flat, (inputs.u, *inputs.leaves, inputs.t), decompose=False)
+
+
+class _Interpreter(torch.fx.Interpreter):
+    """Runs a graph with some of its attributes replaced."""
+
+    def __init__(self, graph: GraphModule, replaced: dict[str, Tensor]) -> None:
+        super().__init__(graph)
+        self._replaced = replaced
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return self._replaced[target] if target in self._replaced else super().get_attr(target, args, kwargs)
+
+
+def derivative_program(f: TracedFunction) -> Program:
+    """`(du, u, p, t)`: du becomes f(u, p, t)."""
+    n = f.inputs.u.numel()
+
+    def call(u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor]:
+        result = f(u, leaves, parameters, t)
+        if not isinstance(result, Tensor) or result.shape != u.shape or result.dtype != u.dtype:
+            raise CannotCompileError("it does not return a tensor like u")
+        return (result,)
+
+    return _program(f, call, [], [n])
+
+
+def pull_state_program(f: TracedFunction) -> Program:
+    """`(out, λ, u, p, t)`: out becomes λᵀ ∂f/∂u."""
+
+    def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
+        _, vjp = torch.func.vjp(lambda x: f(x, leaves, parameters, t), u)
+        return vjp(λ)
+
+    return _program(f, pull, [f.inputs.u], [f.inputs.u.numel()])
+
+
+def pull_parameters_program(f: TracedFunction) -> Program:
+    """`(out, λ, u, p, t)`: out becomes λᵀ ∂f/∂p, for all leaves and captured parameters one after the other."""
+
+    def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
+        _, vjp = torch.func.vjp(lambda x, y: f(u, x, y, t), leaves, parameters)
+        dleaves, dparameters = vjp(λ)
+        return (*dleaves, *dparameters)
+
+    sizes = [q.numel() for q in (*f.inputs.leaves, *f.parameters)]
+    return _program(f, pull, [f.inputs.u], sizes)
+
+
+def _program(f: TracedFunction, function: Callable[..., Any], before: list[Tensor], sizes: list[int]) -> Program:
+    """Trace and lower a function of `(*before, u, leaves, parameters, t)` whose results fill one flat output."""
+    u, leaves, t = f.inputs.u, f.inputs.leaves, f.inputs.t
+    graph = trace_function(function, (*before, u, leaves, f.parameters, t), len(before))
+    dtype = u.dtype
+    out = Array("out", sum(sizes), dtype, "argument")
+    cotangent = [Array("λ", u.numel(), dtype, "argument") for _ in before]
+    state = Array("u", u.numel(), dtype, "argument")
+    flat = [*leaves, *f.parameters]
+    p = Array("p", sum(q.numel() for q in flat), dtype, "argument")
+    time = Array("t", 1, torch.float64, "argument")
+    program = Program([out, *cotangent, state, p, time])
+    lowering = Lowering(program)
+
+    def whole(array: Array, tensor: Tensor, offset: int = 0) -> Value:
+        shape = tuple(tensor.shape)
+        return lowering.value_of(Place(array, offset, shape, contiguous_strides(shape)))
+
+    values = [*(whole(array, u) for array in cotangent), whole(state, u)]
+    offset = 0
+    for tensor in flat:
+        values.append(whole(p, tensor, offset))
+        offset += tensor.numel()
+    values.append(_time_value(lowering, whole(time, t), dtype))
+    start = 0
+    for result, size in zip(lowering.lower(graph, values), sizes, strict=True):
+        if size:
+            _write(lowering, result, out, start, size)
+        start += size
+    return program
+
+
+def _time_value(lowering: Lowering, t: Value, dtype: torch.dtype) -> Value:
+    return t if dtype == torch.float64 else lowering.pointwise((), dtype, "TorchMath.convert(Float32, {0})", [t])
+
+
+def _write(lowering: Lowering, result: Any, out: Array, start: int, size: int) -> None:
+    if not isinstance(result, Value):  # no dependence
+        result = lowering.literal(0.0, out.dtype, (size,))
+    if result.dtype != out.dtype:
+        raise CannotCompileError(f"a result has dtype {result.dtype} in the place of {out.dtype}")
+    place = Place(out, start, result.shape, contiguous_strides(result.shape))
+    lowering.store(result, place)
+
+
+def trace_function(function: Callable[..., Any], arguments: tuple[Any, ...], lead: int) -> GraphModule:
+    """The decomposed graph of `function(*before, u, leaves, parameters, t)`, its arguments flat."""
+    *before, u, leaves, parameters, t = arguments
+
+    def flat(*tensors: Tensor) -> Any:
+        first, rest = tensors[: lead + 1], tensors[lead + 1 :]
+        return function(*first, list(rest[: len(leaves)]), list(rest[len(leaves) : -1]), rest[-1])
+
+    return trace(flat, (*before, u, *leaves, *parameters, t), keep=RULES)

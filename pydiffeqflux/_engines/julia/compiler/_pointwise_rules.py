@@ -1,0 +1,127 @@
+"""Operations that act on every element by itself."""
+
+from typing import Any
+
+import torch
+
+from ._lowering import JULIA_TYPES, Lowering, Value, check_dtype, rule
+
+TEMPLATES = {
+    # Julia raises a DomainError where torch returns NaN; the functions of TorchMath do as torch does.
+    "abs": "abs({0})",
+    "acos": "TorchMath.acos({0})",
+    "acosh": "TorchMath.acosh({0})",
+    "asin": "TorchMath.asin({0})",
+    "asinh": "asinh({0})",
+    "atan": "atan({0})",
+    "atanh": "TorchMath.atanh({0})",
+    "atan2": "atan({0}, {1})",
+    "ceil": "ceil({0})",
+    "cos": "TorchMath.cos({0})",
+    "cosh": "cosh({0})",
+    "digamma": "TorchMath.digamma({0})",
+    "erf": "TorchMath.erf({0})",
+    "erfc": "TorchMath.erfc({0})",
+    "exp": "exp({0})",
+    "exp2": "exp2({0})",
+    "expm1": "expm1({0})",
+    "floor": "floor({0})",
+    "lgamma": "TorchMath.lgamma({0})",
+    "log": "TorchMath.log({0})",
+    "log10": "TorchMath.log10({0})",
+    "log1p": "TorchMath.log1p({0})",
+    "log2": "TorchMath.log2({0})",
+    "neg": "(-{0})",
+    "reciprocal": "inv({0})",
+    "round": "round({0})",
+    "rsqrt": "inv(TorchMath.sqrt({0}))",
+    "sign": "sign({0})",
+    "sin": "TorchMath.sin({0})",
+    "sinh": "sinh({0})",
+    "sqrt": "TorchMath.sqrt({0})",
+    "tan": "TorchMath.tan({0})",
+    "tanh": "tanh({0})",
+    "trunc": "trunc({0})",
+    "isfinite": "isfinite({0})",
+    "isnan": "isnan({0})",
+    "isinf": "isinf({0})",
+    "signbit": "signbit({0})",
+    "add": "({0} + {1})",
+    "sub": "({0} - {1})",
+    "mul": "({0} * {1})",
+    "maximum": "max({0}, {1})",
+    "minimum": "min({0}, {1})",
+    "fmax": "TorchMath.fmax({0}, {1})",
+    "fmin": "TorchMath.fmin({0}, {1})",
+    "fmod": "rem({0}, {1})",
+    "remainder": "mod({0}, {1})",
+    "copysign": "copysign({0}, {1})",
+    "hypot": "hypot({0}, {1})",
+    "eq": "({0} == {1})",
+    "ne": "({0} != {1})",
+    "lt": "({0} < {1})",
+    "le": "({0} <= {1})",
+    "gt": "({0} > {1})",
+    "ge": "({0} >= {1})",
+    "bitwise_and": "({0} & {1})",
+    "bitwise_or": "({0} | {1})",
+    "bitwise_xor": "xor({0}, {1})",
+    "logical_and": "({0} & {1})",
+    "logical_or": "({0} | {1})",
+    "where": "ifelse({0}, {1}, {2})",
+}
+"""Operation to Julia expression; `{0}` is the first argument."""
+
+
+def _register(name: str, template: str) -> None:
+    @rule(f"prims.{name}")
+    def lower(lowering: Lowering, *arguments: Any) -> Value:
+        return lowering.elementwise(template, *arguments)
+
+
+for _name, _template in TEMPLATES.items():
+    _register(_name, _template)
+
+
+@rule("prims.div")
+def div(lowering: Lowering, a: Any, b: Any) -> Value:
+    """Division, of integers towards zero."""
+    return lowering.elementwise("({0} / {1})" if lowering.result.dtype.is_floating_point else "div({0}, {1})", a, b)
+
+
+@rule("prims.bitwise_not", "aten.logical_not")
+def bitwise_not(lowering: Lowering, a: Value) -> Value:
+    """Negation of a condition, or of the bits of an integer."""
+    return lowering.elementwise("(!{0})" if a.dtype == torch.bool else "(~{0})", a)
+
+
+@rule("prims.pow")
+def pow_(lowering: Lowering, a: Any, b: Any) -> Value:
+    """Powers; those with a small whole exponent by multiplication."""
+    if isinstance(b, int | float) and isinstance(a, Value):
+        if b == 0.5:
+            return lowering.elementwise("TorchMath.sqrt({0})", a)
+        if float(b).is_integer() and abs(b) <= 16:
+            return lowering.elementwise(f"({{0}}^{int(b)})", a)
+    return lowering.elementwise("TorchMath.pow({0}, {1})", a, b)
+
+
+@rule("prims.convert_element_type")
+def convert_element_type(lowering: Lowering, a: Value, dtype: torch.dtype) -> Value:
+    """A change of dtype."""
+    check_dtype(dtype)
+    if a.dtype == dtype:
+        return a
+    if dtype == torch.bool:
+        return lowering.elementwise("({0} != 0)", a)
+    if not dtype.is_floating_point and a.dtype.is_floating_point:
+        return lowering.elementwise(f"unsafe_trunc({JULIA_TYPES[dtype]}, {{0}})", a)
+    if a.dtype.is_floating_point:
+        return lowering.elementwise(f"TorchMath.convert({JULIA_TYPES[dtype]}, {{0}})", a)
+    return lowering.elementwise(f"{JULIA_TYPES[dtype]}({{0}})", a)
+
+
+@rule("prims.clone", "prims.view_of", "aten.alias", "aten.detach", "aten.lift_fresh_copy", "aten.clone")
+def same(lowering: Lowering, a: Value, **layout: Any) -> Value:
+    """A copy; nothing is written in place here, so the original serves."""
+    return a

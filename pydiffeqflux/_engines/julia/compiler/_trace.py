@@ -1,0 +1,92 @@
+"""From a torch function to a graph of primitive operations."""
+
+import traceback
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._decomp import global_decomposition_table
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+
+class CannotCompileError(Exception):
+    """A function cannot be compiled.
+
+    Attributes:
+        reason: what stands in the way, as a phrase.
+        where: the line of the user's code, if it is known.
+    """
+
+    def __init__(self, reason: str, where: str = "") -> None:
+        super().__init__(f"{reason} ({where})" if where else reason)
+        self.reason = reason
+        self.where = where
+
+
+_WRITES = (torch.ops.aten.copy_.default, torch.ops.prims.copy_to.default)
+
+
+def operation_name(operation: Any) -> str:
+    """`prims.add` for any overload of it."""
+    return str(operation).rsplit(".", 1)[0] if isinstance(operation, torch._ops.OpOverload) else str(operation)
+
+
+def trace(
+    function: Callable[..., Any], arguments: tuple[Any, ...], keep: Collection[str] = (), *, decompose: bool = True
+) -> GraphModule:
+    """The graph of a function at the shapes and dtypes of `arguments`, which are not computed with.
+
+    Operations, but those named in `keep`, are decomposed into torch's primitives, unless `decompose` is false; in-place
+    ones are replaced by their functional forms. Tensors that the function captures become attributes of the graph.
+
+    Raises:
+        CannotCompileError: the function branches on values, or cannot be traced for another reason.
+    """
+    table = {
+        operation: decomposition
+        for operation, decomposition in global_decomposition_table["post_autograd"].items()
+        if decompose and operation_name(operation) not in keep
+    }
+
+    def tracer(traced: Callable[..., Any]) -> Callable[..., GraphModule]:
+        return make_fx(
+            torch.func.functionalize(traced, remove="mutations"),
+            decomposition_table=table,
+            tracing_mode="fake",
+            _allow_non_fake_inputs=True,
+            record_stack_traces=True,
+        )
+
+    try:
+        graph = tracer(function)(*arguments)
+        if any(node.target in _WRITES for node in graph.graph.nodes):
+            graph = tracer(graph)(*arguments)  # some decompositions write in place themselves
+    except (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode) as error:
+        raise CannotCompileError("it depends on values, not only on shapes", _where(error)) from error
+    except CannotCompileError:
+        raise
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CannotCompileError(f"torch cannot trace it: {first}", _where(error)) from error
+    graph.graph.eliminate_dead_code()
+    return graph
+
+
+def _where(error: BaseException) -> str:
+    """The innermost line that is neither torch's nor ours."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if "/torch/" not in frame.filename and "pydiffeqflux/_" not in frame.filename.replace("\\", "/"):
+            return f"{frame.filename}:{frame.lineno}: {frame.line}"
+    return ""
+
+
+def captured(graph: GraphModule, name: str) -> Tensor:
+    """The tensor behind an attribute of the graph."""
+    value: Any = graph
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value

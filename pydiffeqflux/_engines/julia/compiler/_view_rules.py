@@ -1,0 +1,228 @@
+"""Operations that rearrange elements without computing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ._lowering import Lowering, Value, literal, rule
+from ._program import Call, Expr, Index, Indices, Literal, Loop, Place, Position
+
+
+@rule("prims.broadcast_in_dim")
+def broadcast_in_dim(lowering: Lowering, a: Value, shape: Sequence[int], dims: Sequence[int]) -> Value:
+    """Dimension k of `a` becomes dimension `dims[k]` of the result; the others repeat."""
+    spread = [1] * len(shape)
+    for size, dim in zip(a.shape, dims, strict=True):
+        spread[dim] = size
+    return lowering.broadcast(lowering.reshape(a, spread), shape)
+
+
+@rule("prims.transpose", "aten.permute")
+def transpose(lowering: Lowering, a: Value, permutation: Sequence[int]) -> Value:
+    """Dimension `permutation[k]` of `a` becomes dimension k."""
+
+    def remap(indices: Indices) -> Indices:
+        result = [Index()] * len(indices)
+        for new, old in enumerate(permutation):
+            result[old] = indices[new]
+        return tuple(result)
+
+    return lowering.view(a, [a.shape[k] for k in permutation], remap)
+
+
+@rule(
+    "prims.squeeze",
+    "prims.split_dim",
+    "prims.collapse_view",
+    "prims.collapse",
+    "prims.reshape",
+    "aten.view",
+    "aten.reshape",
+    "aten._unsafe_view",
+    "aten._reshape_alias",
+    "aten.unsqueeze",
+    "aten.squeeze",
+)
+def reshape(lowering: Lowering, a: Value, *arguments: Any) -> Value:
+    """Any operation that keeps the row-major order."""
+    return lowering.reshape(a, tuple(lowering.result.shape))
+
+
+@rule("aten.expand")
+def expand(lowering: Lowering, a: Value, size: Sequence[int], **options: Any) -> Value:
+    """Repetition along dimensions of size 1."""
+    return lowering.broadcast(a, tuple(lowering.result.shape))
+
+
+@rule("aten.slice", "prims.slice_in_dim")
+def slice_(
+    lowering: Lowering, a: Value, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Value:
+    """Every `step`-th element along a dimension, from `start`."""
+    dim %= len(a.shape)
+    first = 0 if start is None else min(start if start >= 0 else max(start + a.shape[dim], 0), a.shape[dim])
+
+    def remap(indices: Indices) -> Indices:
+        return (*indices[:dim], indices[dim] * step + first, *indices[dim + 1 :])
+
+    return lowering.view(a, tuple(lowering.result.shape), remap)
+
+
+@rule("prims.slice")
+def prims_slice(
+    lowering: Lowering, a: Value, starts: Sequence[int], limits: Sequence[int], strides: Sequence[int] | None = None
+) -> Value:
+    """A slice of every dimension at once."""
+    steps = strides or [1] * len(starts)
+
+    def remap(indices: Indices) -> Indices:
+        return tuple(i * step + start for i, step, start in zip(indices, steps, starts, strict=True))
+
+    return lowering.view(a, tuple(lowering.result.shape), remap)
+
+
+@rule("aten.select")
+def select(lowering: Lowering, a: Value, dim: int, index: int) -> Value:
+    """One element along a dimension, which disappears."""
+    dim %= len(a.shape)
+    index %= a.shape[dim]
+
+    def remap(indices: Indices) -> Indices:
+        return (*indices[:dim], Index(index), *indices[dim:])
+
+    return lowering.view(a, tuple(lowering.result.shape), remap)
+
+
+@rule("aten.diagonal")
+def diagonal(lowering: Lowering, a: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
+    """The diagonal of two dimensions, which becomes the last one."""
+    dim1, dim2 = dim1 % len(a.shape), dim2 % len(a.shape)
+
+    def remap(indices: Indices) -> Indices:
+        rest = iter(indices[:-1])
+        k = indices[-1]
+        found = {dim1: k + max(-offset, 0), dim2: k + max(offset, 0)}
+        return tuple(found[d] if d in found else next(rest) for d in range(len(a.shape)))
+
+    return lowering.view(a, tuple(lowering.result.shape), remap)
+
+
+@rule("aten.as_strided", "prims.as_strided")
+def as_strided(
+    lowering: Lowering, a: Value, size: Sequence[int], stride: Sequence[int], offset: int | None = None
+) -> Value:
+    """A view by strides, of contiguous memory."""
+    place = lowering.place_of(lowering.contiguous(a))
+    return lowering.value_of(Place(place.array, place.offset + (offset or 0), tuple(size), tuple(stride)))
+
+
+@rule("aten.unbind", "aten.split", "aten.split_with_sizes", "aten.chunk", "prims.split")
+def split(lowering: Lowering, a: Value, *arguments: Any) -> list[Value]:
+    """Parts along a dimension; `unbind` drops that dimension."""
+    parts = lowering.result
+    dim = next((k for k, (x, y) in enumerate(zip(a.shape, parts[0].shape, strict=False)) if x != y), len(a.shape) - 1)
+    result, start = [], 0
+    for part in parts:
+        length = part.shape[dim] if part.ndim == len(a.shape) else 1
+
+        def remap(indices: Indices, start: int = start) -> Indices:
+            if len(indices) == len(a.shape):
+                return (*indices[:dim], indices[dim] + start, *indices[dim + 1 :])
+            return (*indices[:dim], Index(start), *indices[dim:])
+
+        result.append(lowering.view(a, tuple(part.shape), remap))
+        start += length
+    return result
+
+
+@rule("prims.rev", "aten.flip")
+def flip(lowering: Lowering, a: Value, dims: Sequence[int]) -> Value:
+    """The order of some dimensions reversed."""
+    reversed_dims = {d % len(a.shape) for d in dims}
+
+    def remap(indices: Indices) -> Indices:
+        return tuple(i * -1 + (a.shape[d] - 1) if d in reversed_dims else i for d, i in enumerate(indices))
+
+    return lowering.view(a, a.shape, remap)
+
+
+@rule("prims.cat", "aten.cat")
+def cat(lowering: Lowering, tensors: Sequence[Value], dim: int = 0) -> Value:
+    """Tensors one behind the other."""
+    shape = tuple(lowering.result.shape)
+    dim %= len(shape)
+    place = lowering.new_place(shape, lowering.result.dtype)
+    start = 0
+    for tensor in tensors:
+        if tensor.size == 0:
+            continue
+        offset = place.offset + start * place.strides[dim]
+        lowering.store(tensor, Place(place.array, offset, tensor.shape, place.strides))
+        start += tensor.shape[dim]
+    return lowering.value_of(place)
+
+
+@rule("aten.constant_pad_nd")
+def constant_pad_nd(lowering: Lowering, a: Value, pad: Sequence[int], value: float = 0) -> Value:
+    """A frame of a constant; negative widths cut."""
+    shape, count = tuple(lowering.result.shape), len(a.shape)
+    before = [0] * count
+    for k in range(len(pad) // 2):
+        before[count - 1 - k] = pad[2 * k]
+    place = lowering.new_place(shape, lowering.result.dtype)
+    lowering.emit(Loop(place, Literal(literal(value, a.dtype))))
+    starts = [max(b, 0) for b in before]
+    skipped = [max(-b, 0) for b in before]
+    kept = tuple(
+        min(size - skip, total - start)
+        for size, skip, total, start in zip(a.shape, skipped, shape, starts, strict=True)
+    )
+    inner = Place(
+        place.array, sum(s * stride for s, stride in zip(starts, place.strides, strict=True)), kept, place.strides
+    )
+    cut = lowering.view(a, kept, lambda indices: tuple(i + s for i, s in zip(indices, skipped, strict=True)))
+    lowering.store(cut, inner)
+    return lowering.value_of(place)
+
+
+@rule("prims.iota")
+def iota(lowering: Lowering, length: int, *, start: int = 0, step: int = 1, **options: Any) -> Value:
+    """`start`, `start + step`, ..."""
+    return Value((length,), lowering.result.dtype, lambda indices: Position(indices[0] * step + start), cheap=True)
+
+
+@rule("aten.arange")
+def arange(lowering: Lowering, *arguments: Any, **options: Any) -> Value:
+    """Equidistant numbers."""
+    start, _, step = (0, arguments[0], 1) if len(arguments) == 1 else (*arguments, 1)[:3]
+    if all(isinstance(x, int) for x in (start, step)) and not lowering.result.dtype.is_floating_point:
+        return iota(lowering, lowering.result.shape[0], start=start, step=step)
+    return _linear(lowering, float(start), float(step))
+
+
+def _linear(lowering: Lowering, start: float, step: float) -> Value:
+    dtype = lowering.result.dtype
+    first, by = literal(start, dtype), literal(step, dtype)
+
+    def at(indices: Indices) -> Expr:
+        return Call("({0} + {1} * {2})", (Literal(first), Literal(by), Position(indices[0])))
+
+    return Value(tuple(lowering.result.shape), dtype, at, cheap=True)
+
+
+@rule("prims.full", "prims.full_like")
+def full(lowering: Lowering, shape: Any, value: float, **options: Any) -> Value:
+    """The same number everywhere."""
+    return lowering.literal(value, lowering.result.dtype, tuple(lowering.result.shape))
+
+
+@rule("prims.scalar_tensor")
+def scalar_tensor(lowering: Lowering, value: float, **options: Any) -> Value:
+    """A number as a tensor."""
+    return lowering.literal(value, lowering.result.dtype)
+
+
+@rule("prims.empty_strided", "prims.empty_permuted", "aten.empty", "aten.empty_like", "aten.empty_strided",
+      "aten.new_empty", "aten.new_empty_strided")  # fmt: skip
+def empty(lowering: Lowering, *arguments: Any, **options: Any) -> Value:
+    """Memory whose contents nobody may rely on."""
+    return lowering.literal(0, lowering.result.dtype, tuple(lowering.result.shape))
