@@ -46,8 +46,6 @@ def _describe(installation: Installation) -> bool:
         versions = installed_packages(installation.project)
         _say("project", installation.project)
         _say("packages", ", ".join(f"{name} {versions.get(name, 'absent')}" for name in _SHOWN))
-        if versions.get("PythonCall", _version("juliacall")) != _version("juliacall"):
-            _say("", "PythonCall and juliacall are halves of one package, and their versions should be equal")
     tested = installation.tested
     if tested:
         orders = {"torch": tested.get("torch_first"), "juliacall": tested.get("juliacall_first")}

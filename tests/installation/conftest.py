@@ -41,6 +41,7 @@ class Machine:
         path = self.folder / "fakes"
         for name, content in {
             "juliacall/__init__.py": "raise RuntimeError('juliacall was imported')",
+            "juliacall-1.0.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: juliacall\nVersion: 1.0.0\n",
             "juliapkg/__init__.py": "",
             "juliapkg/state.py": "import os; STATE = {'project': os.environ['PYTHON_JULIAPKG_PROJECT']}",
         }.items():
@@ -49,12 +50,12 @@ class Machine:
             file.write_text(content)
         return path
 
-    def project(self, packages=None):
-        """A Julia project whose manifest holds these packages, else all that are needed."""
+    def project(self, packages=None, version="1.0.0"):
+        """A Julia project whose manifest holds these packages, else all that are needed, in one version."""
         path = self.folder / "julia_env"
         path.mkdir()
         names = needed_packages() if packages is None else packages
-        (path / "Manifest.toml").write_text("".join(f"[[deps.{name}]]\nversion = '1.0.0'\n" for name in names))
+        (path / "Manifest.toml").write_text("".join(f"[[deps.{name}]]\nversion = '{version}'\n" for name in names))
         return path
 
 

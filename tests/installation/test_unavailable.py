@@ -1,3 +1,4 @@
+import importlib.metadata
 import importlib.util
 import json
 
@@ -92,7 +93,7 @@ def named(machine, executable, project):
 
 def test_the_project_lacks_packages(machine):
     message = machine.output(SOLVE, **named(machine, "sh", machine.project(["OrdinaryDiffEq"])))
-    check_message(message, "lacks ADTypes, ChainRulesCore, ForwardDiff and ", "add the packages of", "juliapkg.json")
+    check_message(message, "lacks ADTypes, ChainRulesCore, ", "add the packages of", "juliapkg.json")
 
 
 def test_the_project_does_not_exist(machine):
@@ -107,10 +108,20 @@ def test_the_executable_does_not_exist(machine):
 
 @real_juliacall
 def test_the_executable_is_not_julia(machine):
-    variables = named(machine, "false", machine.project())
+    project = machine.project(version=importlib.metadata.version("juliacall"))
+    variables = named(machine, "false", project)
     del variables["PYTHONPATH"]
     message = machine.output(SOLVE, **variables)
     check_message(message, "false is not a working Julia", "run `python -m pydiffeqflux doctor`")
+
+
+def test_juliacall_is_of_another_version(machine):
+    project = machine.project(version="0.9.0")
+    message = machine.output(SOLVE, **named(machine, "sh", project))
+    check_message(message, "PythonCall is 0.9.0", "juliacall must be the same", "run `pip install juliacall==0.9.0`")
+    write_marker(str(project), {"requirements": requirements(), "executable": "sh"})
+    message = machine.output(SOLVE, PYTHONPATH=machine.fake_juliacall())
+    check_message(message, "juliacall has changed since setup", "run `python -m pydiffeqflux setup` again")
 
 
 def test_another_version_was_set_up(machine):

@@ -1,6 +1,7 @@
 """Where Julia is, found out without starting it."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -97,15 +98,34 @@ def _checked(executable: str | None, project: str | None, source: str) -> Instal
     """An installation whose project is known; its manifest tells whether the packages are there."""
     if project is None:
         return Installation(executable, None, source, "", {})
-    absent = sorted(needed_packages() - installed_packages(project).keys())
-    if absent:
-        some = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
+    installed, problem = installed_packages(project), ""
+    lack, other = _lack(installed), _other_pythoncall(installed)
+    if lack:
         problem = (
-            f"the Julia project {project} lacks {some}; add the packages of {requirements_file()} to it, or unset "
+            f"the Julia project {project} lacks {lack}; add the packages of {requirements_file()} to it, or unset "
             f"PYTHON_JULIACALL_EXE and PYTHON_JULIACALL_PROJECT and run {SETUP}."
         )
-        return Installation(executable, project, source, problem, {})
-    return Installation(executable, project, source, "", read_marker(project))
+    elif other and source != "running":
+        problem = (
+            f"PythonCall is {other} in the Julia project {project}, and juliacall must be the same; run "
+            f"`pip install juliacall=={other}`."
+        )
+    return Installation(executable, project, source, problem, {} if problem else read_marker(project))
+
+
+def _lack(installed: dict[str, str]) -> str:
+    """Which packages are absent, in words; empty if none are."""
+    absent = sorted(needed_packages() - installed.keys())
+    return ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
+
+
+def _other_pythoncall(installed: dict[str, str]) -> str:
+    """The version of PythonCall, empty if it is that of juliacall: they are halves of one package."""
+    try:
+        juliacall = importlib.metadata.version("juliacall")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    return "" if installed.get("PythonCall") == juliacall else installed.get("PythonCall", "")
 
 
 def _set_up_by_juliapkg() -> Installation:
@@ -114,13 +134,15 @@ def _set_up_by_juliapkg() -> Installation:
     tested = read_marker(project)
     if not tested:
         return _missing(f"Julia has not been set up for pydiffeqflux; run {SETUP}.")
-    executable, problem = str(tested.get("executable")), ""
+    executable, installed, problem = str(tested.get("executable")), installed_packages(project), ""
     if tested.get("requirements") != requirements():
         problem = f"the Julia packages that pydiffeqflux needs have changed since setup; run {SETUP} again."
     elif shutil.which(executable) is None:
         problem = f"the Julia that was set up, {executable}, is gone; run {SETUP} again."
-    elif needed_packages() - installed_packages(project).keys():
+    elif _lack(installed):
         problem = f"Julia packages that pydiffeqflux needs were removed from {project}; run {SETUP} again."
+    elif _other_pythoncall(installed):
+        problem = f"juliacall has changed since setup; run {SETUP} again."
     return Installation(executable, project, "juliapkg", problem, tested)
 
 
@@ -131,9 +153,9 @@ def forget() -> None:
 
 
 def needed_packages() -> set[str]:
-    """The packages that PyDiffEqFlux loads."""
+    """The packages that PyDiffEqFlux and juliacall load."""
     project = tomllib.loads((package_directory() / "Project.toml").read_text(encoding="utf-8"))
-    return set(project["deps"])
+    return {"PythonCall", *project["deps"]}
 
 
 def installed_packages(project: str) -> dict[str, str]:
