@@ -69,7 +69,6 @@ class CompiledFunction:
         self._traced = TracedFunction(call, inputs, rhs.parameters)
         self._loaded: dict[str, _Loaded] = {}
         self._parts: dict[tuple[bool, bool], Handle] = {}
-        self._load("f", derivative_program, rhs)
 
     # ---- sources
 
@@ -159,16 +158,21 @@ class CompiledFunction:
 
     # ---- right-hand sides
 
-    def right_hand_side(
-        self, rhs: RightHandSide, parameters: Tensor, poll: Poll, *, vjp: bool, jacobian: bool
-    ) -> tuple[int, list[Tensor]]:
-        """Handle of a right-hand side at these parameters, and the tensors that must be kept while it is used."""
+    def prepare(self, rhs: RightHandSide, *, vjp: bool, jacobian: bool) -> list[_Loaded]:
+        """Compile what is not yet compiled of `f`, its vector-Jacobian products and what the Jacobian needs."""
         used = [self._load("f", derivative_program, rhs)]
         if jacobian:
             used.append(self._load("f_generic", derivative_program, rhs, generic=True))
         if vjp:
             used.append(self._load("pull_state", pull_state_program, rhs))
             used.append(self._load("pull_parameters", pull_parameters_program, rhs))
+        return used
+
+    def right_hand_side(
+        self, rhs: RightHandSide, parameters: Tensor, poll: Poll, *, vjp: bool, jacobian: bool
+    ) -> tuple[int, list[Tensor]]:
+        """Handle of a right-hand side at these parameters, and the tensors that must be kept while it is used."""
+        used = self.prepare(rhs, vjp=vjp, jacobian=jacobian)
         kept = [tensor for loaded in used for tensor in loaded.refresh(self._bridge)]
         number = self._bridge.call(
             "compiled_rhs",
@@ -197,20 +201,20 @@ class Compiler:
         self._bridge = bridge
         self._known: dict[int, dict[Any, CompiledFunction | CannotCompileError]] = {}
 
-    def get(self, rhs: RightHandSide, *, required: bool) -> CompiledFunction | None:
+    def get(self, rhs: RightHandSide, *, vjp: bool, jacobian: bool, required: bool) -> CompiledFunction | None:
         """The compiled function, or `None` where it must be called back; says so the first time.
 
         Raises:
             UnsupportedError: it was `required` and is not possible; the message says why.
         """
-        found = self._find(rhs)
+        found = self._find(rhs, vjp=vjp, jacobian=jacobian)
         if isinstance(found, CompiledFunction):
             return found
         if required:
             raise UnsupportedError(f"f cannot be compiled to Julia: {found}. Leave compile out to have it called back.")
         return None
 
-    def _find(self, rhs: RightHandSide) -> CompiledFunction | CannotCompileError:
+    def _find(self, rhs: RightHandSide, *, vjp: bool, jacobian: bool) -> CompiledFunction | CannotCompileError:
         f = rhs.function
         known = self._known.get(id(f))
         if known is None:
@@ -228,15 +232,18 @@ class Compiler:
             tuple(id(q) for q in rhs.parameters[rhs.n_from_p :]),
             fingerprint(f),
         )
-        if key not in known:
+        found = known.get(key)
+        if not isinstance(found, CannotCompileError):
             try:
-                known[key] = CompiledFunction(self._bridge, rhs)
+                found = CompiledFunction(self._bridge, rhs) if found is None else found
+                found.prepare(rhs, vjp=vjp, jacobian=jacobian)
+                known[key] = found
             except CannotCompileError as error:
-                known[key] = error
+                known[key] = found = error
                 warnings.warn(
                     f"f is called back from Julia, which is slower than compiled code, since {error}; compile=False "
                     "silences this.",
                     JuliaWarning,
                     stacklevel=2,
                 )
-        return known[key]
+        return found

@@ -137,7 +137,8 @@ def make_function(
             raise UnsupportedError("a JuliaSource is Julia code already; leave compile out.")
         return SourceFunction(bridge, sources, spec, rhs, jacobian)
     if compile_ is not False:
-        compiled = compiler.get(rhs, required=bool(compile_))
+        vjp = isinstance(spec.sensealg, CONTINUOUS)
+        compiled = compiler.get(rhs, vjp=vjp, jacobian=jacobian, required=bool(compile_))
         if compiled is not None:
             return CompiledTorchFunction(bridge, compiled, spec, jacobian)
     return CallbackFunction(bridge, spec, jacobian)

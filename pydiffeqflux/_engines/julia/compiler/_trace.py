@@ -36,7 +36,7 @@ def operation_name(operation: Any) -> str:
 
 
 def trace(
-    function: Callable[..., Any], arguments: tuple[Any, ...], keep: Collection[str] = (), *, decompose: bool = True
+    function: Callable[..., Any], arguments: tuple[Tensor, ...], keep: Collection[str] = (), *, decompose: bool = True
 ) -> GraphModule:
     """The graph of a function at the shapes and dtypes of `arguments`, which are not computed with.
 
@@ -46,6 +46,8 @@ def trace(
     Raises:
         CannotCompileError: the function branches on values, or cannot be traced for another reason.
     """
+    # the tracer knows its arguments by identity, so that one tensor must not stand for two of them
+    arguments = tuple(torch.empty_like(argument, memory_format=torch.contiguous_format) for argument in arguments)
     table = {
         operation: decomposition
         for operation, decomposition in global_decomposition_table["post_autograd"].items()
