@@ -100,10 +100,15 @@ from ._retcode import ReturnCode as ReturnCode
 from ._sensealgs import AbstractSensealg as AbstractSensealg
 from ._sensealgs import BacksolveAdjoint as BacksolveAdjoint
 from ._sensealgs import ForwardDiffSensitivity as ForwardDiffSensitivity
+from ._sensealgs import ForwardSensitivity as ForwardSensitivity
 from ._sensealgs import GaussAdjoint as GaussAdjoint
+from ._sensealgs import GaussKronrodAdjoint as GaussKronrodAdjoint
 from ._sensealgs import InterpolatingAdjoint as InterpolatingAdjoint
 from ._sensealgs import QuadratureAdjoint as QuadratureAdjoint
 from ._sensealgs import ReverseDiffAdjoint as ReverseDiffAdjoint
+from ._sensealgs import ReverseDiffVJP as ReverseDiffVJP
+from ._sensealgs import TrackerAdjoint as TrackerAdjoint
+from ._sensealgs import TrackerVJP as TrackerVJP
 from ._solution import Solution as Solution
 from ._solve import solve as solve
 

@@ -39,8 +39,8 @@ class TrackerVJP:
 
 Autojacvec = ReverseDiffVJP | TrackerVJP | bool | None
 """How Julia computes λᵀ ∂f/∂u of a `JuliaSource`: as named, `True` by ForwardDiff, `False` by finite differences,
-`None` by ForwardDiff up to 100 states and parameters together and by `ReverseDiffVJP()` above. For torch functions torch
-does it, and only `None` is accepted."""
+`None` by ForwardDiff up to 100 states and parameters together and by `ReverseDiffVJP()` above. For torch functions
+torch does it, and only `None` is accepted."""
 
 
 @dataclass(frozen=True, slots=True)

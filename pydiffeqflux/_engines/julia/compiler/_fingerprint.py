@@ -27,7 +27,7 @@ def _walk(thing: Any, found: list[Any], seen: set[int]) -> None:
     if isinstance(thing, Tensor):
         found.append((id(thing), tuple(thing.shape), thing.dtype))
         return
-    if id(thing) in seen:
+    if id(thing) in seen or (isinstance(thing, dict | list | tuple) and not thing):
         return
     seen.add(id(thing))
     if isinstance(thing, dict):
