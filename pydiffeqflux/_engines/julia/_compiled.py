@@ -127,6 +127,8 @@ class CompiledFunction:
             x = u.requires_grad_()
             k = rhs.with_leaves(leaves)(x, rhs.time(t))
             wanted = [x] if name == "pull_state" else [*leaves, *self.captured]
+            if not wanted:
+                return torch.zeros(1, dtype=rhs.dtype)
             if not k.requires_grad:
                 return torch.cat([torch.zeros_like(q).reshape(-1) for q in wanted])
             gradients = torch.autograd.grad(k, wanted, λ, allow_unused=True)

@@ -16,6 +16,7 @@ from ..._sensealgs import (
     QuadratureAdjoint,
     ReverseDiffAdjoint,
     TrackerAdjoint,
+    TrackerVJP,
 )
 from ._choices import CONTINUOUS
 
@@ -56,6 +57,8 @@ def refuse_sensealg(sensealg: AbstractSensealg, alg: algs.AbstractAlgorithm, *, 
             )
         if sensealg.autojacvec is not None:
             return f"{sensealg!r}: the vector-Jacobian products of a torch function are torch's; leave autojacvec out."
+    if isinstance(sensealg, GaussAdjoint | GaussKronrodAdjoint) and isinstance(sensealg.autojacvec, TrackerVJP):
+        return f"{sensealg!r}: the Gauss adjoints do not take TrackerVJP; use ReverseDiffVJP() or InterpolatingAdjoint."
     if isinstance(sensealg, ReverseDiffAdjoint | TrackerAdjoint) and _has_rosenbrock(alg):
         return (
             f"{sensealg!r} cannot record {alg!r}, which takes the time derivative of f by forward mode; use "

@@ -105,11 +105,13 @@ def pull_parameters_program(f: TracedFunction) -> Program:
     """`(out, λ, u, p, t)`: out becomes λᵀ ∂f/∂p, for all leaves and captured parameters one after the other."""
 
     def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
+        if not (leaves or parameters):
+            return (torch.zeros_like(λ.reshape(-1)[:1]),)  # Julia's vector of parameters is never empty
         _, vjp = torch.func.vjp(lambda x, y: f(u, x, y, t), leaves, parameters)
         dleaves, dparameters = vjp(λ)
         return (*dleaves, *dparameters)
 
-    sizes = [q.numel() for q in (*f.inputs.leaves, *f.parameters)]
+    sizes = [q.numel() for q in (*f.inputs.leaves, *f.parameters)] or [1]
     return _program(f, pull, [f.inputs.u], sizes)
 
 
