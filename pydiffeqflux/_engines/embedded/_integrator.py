@@ -127,7 +127,7 @@ class Integrator:
 
     def _error(self, step: Step) -> float:
         with torch.no_grad():
-            return self._norm(self._method.error(step), step.u0, step.u1)
+            return self._method.error(step, self._norm)
 
     def _reject(self, step: Step, factor: float, reason: ReturnCode) -> ReturnCode | None:
         self.nreject += 1

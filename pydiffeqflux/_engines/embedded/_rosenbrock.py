@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from ..._controllers import PredictiveController
+from ._norm import ErrorNorm
 from ._rosenbrock_tableaus import RosenbrockTableau
 from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
 
@@ -51,8 +52,8 @@ class Rosenbrock(Method):
     def start(self, k1: Tensor) -> None:
         return None
 
-    def error(self, step: Step) -> Tensor:
-        return weighted_sum(step.ks, self._btilde)
+    def error(self, step: Step, norm: ErrorNorm) -> float:
+        return norm(weighted_sum(step.ks, self._btilde), step.u0, step.u1)
 
     def eigenvalue(self, step: Step) -> float:
         return step.retry[1].norm()

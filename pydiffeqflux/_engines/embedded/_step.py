@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..._controllers import AbstractController, PIController
+from ._norm import ErrorNorm
 
 Weights = tuple[tuple[int, float], ...]
 """The entries of a tableau row that are not zero, with their indices."""
@@ -64,7 +65,7 @@ class Step:
         carry: what the method hands to the next step if this one is accepted.
         retry: what it hands to the next attempt if this one is rejected.
         end: the exact time at its end, `t + dt` up to rounding.
-        estimate: its error estimate, where that is a by-product of the step.
+        error: the norm of its error estimate, where that is a by-product of the step.
         failed: whether a nonlinear or linear solve failed, so that `u1` means nothing.
     """
 
@@ -77,7 +78,7 @@ class Step:
     carry: Any = None
     retry: Any = None
     end: float = math.nan
-    estimate: Tensor | None = None
+    error: float = math.nan
     failed: bool = False
     _coefficients: Tensor | None = field(default=None, repr=False)
 
@@ -153,8 +154,8 @@ class Method(ABC):
         """What to hand to a first step whose `f(u, p, t)` is already known."""
 
     @abstractmethod
-    def error(self, step: Step) -> Tensor:
-        """The estimated local error of a step, a tensor like the state."""
+    def error(self, step: Step, norm: ErrorNorm) -> float:
+        """The norm of the estimated local error of a step."""
 
     @abstractmethod
     def eigenvalue(self, step: Step) -> float:
