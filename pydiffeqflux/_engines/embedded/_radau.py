@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..._controllers import PredictiveController
 from ._norm import ErrorNorm, scaled_norm
-from ._step import LinearSystem, Method, Rhs, Step, Time
+from ._step import LinearSystem, Method, Rhs, Step, Time, mix
 
 S6 = sqrt(6.0)
 C = ((4.0 - S6) / 10.0, (4.0 + S6) / 10.0, 1.0)
@@ -239,8 +239,3 @@ class RadauIIA(Method):
         residual = derivatives - mix(inverse, z)
         stages = (z + (solve @ residual.reshape(-1)).reshape(z.shape)).unbind()
         return Step(self, t, dt, u, u + stages[2], list(stages))
-
-
-def mix(matrix: Tensor, states: Tensor) -> Tensor:
-    """Linear combinations of stacked states, one a row of `matrix`."""
-    return (matrix @ states.reshape(len(states), -1)).reshape(states.shape)

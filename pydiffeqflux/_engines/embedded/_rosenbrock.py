@@ -7,7 +7,7 @@ from ._norm import ErrorNorm
 from ._rosenbrock_tableaus import RosenbrockTableau
 from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
 
-Linearisation = tuple[Tensor, LinearSystem, Tensor]
+Linearisation = tuple[Tensor, LinearSystem, Tensor | None]
 
 
 class Rosenbrock(Method):
@@ -43,7 +43,7 @@ class Rosenbrock(Method):
                     residual = combine(residual, ks, row, 1.0 / dt)
                 else:
                     residual = residual + rhs.mass(weighted_sum(ks, row)) / dt
-            if d != 0.0:
+            if d != 0.0 and dfdt is not None:
                 residual = residual + dfdt * (d * dt)
             ks.append(solve(residual))
         self.nsolve += len(ks)

@@ -50,8 +50,8 @@ class Rhs(Protocol):
 
     def __call__(self, u: Tensor, t: Time) -> Tensor: ...
 
-    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, LinearSystem, Tensor]:
-        """`f`, its Jacobian and `∂f/∂t`, all at `(u, t)`."""
+    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, LinearSystem, Tensor | None]:
+        """`f`, its Jacobian and `∂f/∂t`, all at `(u, t)`; `None` for the last where it is zero."""
         ...
 
 
@@ -87,7 +87,7 @@ class Step:
         result = self._coefficients
         if result is None:
             stages = torch.stack(self.method.dense_stages(rhs, self))
-            result = torch.tensordot(self.method.dense_table(stages), stages, 1)
+            result = mix(self.method.dense_table(stages), stages)
             if self.method.stages_are_derivatives:
                 result = result * self.dt
             self._coefficients = result
@@ -115,7 +115,7 @@ class Step:
         degrees = range(1, len(coefficients) + 1)
         powers = [[theta**m for m in degrees] for theta in thetas]
         table = torch.tensor(powers, dtype=coefficients.dtype, device=coefficients.device)
-        values = torch.tensordot(table, coefficients, 1).add_(self.u0)
+        values = mix(table, coefficients).add_(self.u0)
         if thetas[-1] == 1.0:  # exactly the end of the step, not a polynomial that comes close
             values[-1] = self.u1
         return values
@@ -216,3 +216,8 @@ def weighted_sum(ks: Sequence[Tensor], weights: Weights) -> Tensor:
     for i, a in rest:
         result = result.add_(ks[i], alpha=a)
     return result
+
+
+def mix(matrix: Tensor, states: Tensor) -> Tensor:
+    """Linear combinations of stacked states, one a row of `matrix`."""
+    return (matrix @ states.reshape(len(states), -1)).reshape(len(matrix), *states.shape[1:])
