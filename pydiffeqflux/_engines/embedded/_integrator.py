@@ -126,6 +126,8 @@ class Integrator:
         return None
 
     def _error(self, step: Step) -> float:
+        if not torch.is_grad_enabled():
+            return self._method.error(step, self._norm)
         with torch.no_grad():
             return self._method.error(step, self._norm)
 

@@ -38,17 +38,23 @@ class _Newton:
     Attributes:
         f0: the derivative at the start of the step.
         jacobian: the Jacobian, maybe of an earlier step.
+        inverse: A⁻¹ / dt.
         solve, filter: the factors for the stages and for the error estimate.
-        dt: the step size that the factors are for.
+        dt: the step size that these are for.
         fresh: whether the Jacobian is that of the start of the step.
     """
 
     f0: Tensor
     jacobian: LinearSystem
+    inverse: Tensor
     solve: Callable[[Tensor], Tensor]
     filter: Callable[[Tensor], Tensor]
     dt: float
     fresh: bool
+
+    def at(self, f0: Tensor) -> "_Newton":
+        """The same for the next step, which starts with the derivative `f0`."""
+        return _Newton(f0, self.jacobian, self.inverse, self.solve, self.filter, self.dt, fresh=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,16 +72,20 @@ class _Carry:
 
 
 class _Constants:
-    """The coefficients as tensors like the state.
+    """Numbers that depend on the dtype and the device of the state.
 
     Attributes:
         inverse_a: A⁻¹.
         e: weights of the error estimate.
+        rounding: below this the corrections of a Newton iteration, measured in tolerances, cannot fall.
+        tolerance: at this it has converged.
     """
 
-    def __init__(self, like: Tensor, dense: Sequence[Sequence[float]]) -> None:
+    def __init__(self, like: Tensor, dense: Sequence[Sequence[float]], reltol: float) -> None:
         self.inverse_a = torch.linalg.inv(torch.tensor(A, dtype=torch.float64)).contiguous().to(like)
         self.e = torch.tensor(E, dtype=like.dtype, device=like.device)
+        self.rounding = torch.finfo(like.dtype).eps / reltol
+        self.tolerance = max(10.0 * self.rounding, min(0.03, sqrt(reltol)))
         self._nodes = torch.tensor([[c] for c in C], dtype=torch.float64)
         self._powers = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
         self._to_polynomial = torch.tensor(dense, dtype=torch.float64).T.contiguous()
@@ -112,7 +122,7 @@ class RadauIIA(Method):
 
     def _constants(self, like: Tensor) -> _Constants:
         if self._made is None:
-            self._made = _Constants(like, self._dense)
+            self._made = _Constants(like, self._dense, self._reltol)
         return self._made
 
     def start(self, k1: Tensor) -> None:
@@ -140,7 +150,7 @@ class RadauIIA(Method):
             step.error, step.retry = error, retry
             return step
         still_good = self._iterations <= 2 or rate <= STALE_RATE
-        kept = _Newton(rhs(u1, t + dt), newton.jacobian, newton.solve, newton.filter, dt, False) if still_good else None
+        kept = newton.at(rhs(u1, t + dt)) if still_good else None
         return Step(self, t, dt, u, u1, stages, carry=_Carry(kept, z, dt), retry=retry, error=error)
 
     def after(self, step: Step) -> float:
@@ -164,28 +174,27 @@ class RadauIIA(Method):
             fresh = True
         else:
             f0, jacobian, fresh = carry.f0, carry.jacobian, carry.fresh
-        solve = jacobian.factor_stages(self._constants(u).inverse_a / dt)
+        inverse = self._constants(u).inverse_a / dt
+        solve = jacobian.factor_stages(inverse)
         filter_ = jacobian.factor(MU / dt)
         self.nw += 2
         if solve is None or filter_ is None:
             return None
-        return _Newton(f0, jacobian, solve, filter_, dt, fresh)
+        return _Newton(f0, jacobian, inverse, solve, filter_, dt, fresh)
 
     def _iterate(
         self, rhs: Rhs, u: Tensor, t: float, dt: float, newton: _Newton, carry: _Carry
     ) -> tuple[Tensor, int, float] | None:
         """The stages, the number of iterations and their rate, or `None` where they do not converge."""
-        inverse = self._constants(u).inverse_a / dt
         z = self._predict(u, dt, carry)
         weights = self._norm.weights(u, u)
-        rounding = torch.finfo(u.dtype).eps / self._reltol  # corrections cannot become smaller
-        tolerance = max(10.0 * rounding, min(0.03, sqrt(self._reltol)))
+        rounding, tolerance = self._constants(u).rounding, self._constants(u).tolerance
         times = [t + c * dt for c in C]
         previous, rate = math.inf, 0.0
         limit = 2 * MAX_ITERATIONS if newton.fresh else MAX_ITERATIONS  # with an old Jacobian, rather renew that
         for iteration in range(1, limit + 1):
             residual = torch.stack([rhs(x, ti) for x, ti in zip((z + u).unbind(), times, strict=True)])
-            residual.view(len(C), -1).addmm_(inverse, z.view(len(C), -1), alpha=-1.0)
+            residual.view(len(C), -1).addmm_(newton.inverse, z.view(len(C), -1), alpha=-1.0)
             correction = newton.solve(residual)
             self.nsolve += 1
             size = scaled_norm(correction, weights)
@@ -214,11 +223,11 @@ class RadauIIA(Method):
 
         It is evaluated once more where it is too large.
         """
-        defect = ((self._constants(u).e / dt) @ z.view(len(C), -1)).view(u.shape)
-        estimate = newton.filter(newton.f0 + defect)
+        defect = (self._constants(u).e @ z.view(len(C), -1)).view(u.shape)
+        estimate = newton.filter(newton.f0.add(defect, alpha=1.0 / dt))
         error = self._norm(estimate, u, u1)
         if error > 1.0:
-            estimate = newton.filter(rhs(u + estimate, t) + defect)
+            estimate = newton.filter(rhs(u + estimate, t).add(defect, alpha=1.0 / dt))
             error = self._norm(estimate, u, u1)
         return error
 
