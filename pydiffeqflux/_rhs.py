@@ -191,7 +191,7 @@ class RightHandSide:
             x = u if create_graph and u.requires_grad else u.detach().requires_grad_()
             time = self.time(t).requires_grad_()
             k = self(x, time)
-            unit = self.identity.view(-1, *self.shape)
+            unit = self.identity.view(self.numel, *self.shape)
             rows, dfdt = batched_vjp(k, (x, time), unit, create_graph=create_graph)
         n = self.numel
         jac = torch.zeros(n, n, dtype=self.dtype, device=self.device) if rows is None else rows.reshape(n, n)

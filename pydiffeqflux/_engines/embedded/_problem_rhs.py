@@ -30,11 +30,8 @@ class ProblemRhs:
     def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, DenseJacobian, Tensor | None]:
         assert isinstance(t, float)
         k, matrix, dfdt = self._rhs.jacobian(u, t, create_graph=self._taped and torch.is_grad_enabled())
-        return (
-            k,
-            DenseJacobian(matrix, self._rhs.mass_matrix, self.shape),
-            dfdt if dfdt is None else dfdt.view(self.shape),
-        )
+        jacobian = DenseJacobian(matrix, self._rhs.mass_matrix, self.shape)
+        return k, jacobian, None if dfdt is None else dfdt.view(self.shape)
 
 
 class MappedRhs:

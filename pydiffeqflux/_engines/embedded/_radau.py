@@ -63,7 +63,7 @@ class _Carry:
 
     Attributes:
         newton: the linearisation, `None` where it must be renewed.
-        z, dt: increments of the last step, `(3, N)`, `None` where there was none, and its size.
+        z, dt: increments of the last step, `(3, *shape)`, `None` where there was none, and its size.
     """
 
     newton: _Newton | None

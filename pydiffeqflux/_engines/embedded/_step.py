@@ -87,10 +87,10 @@ class Step:
         result = self._coefficients
         if result is None:
             stages = torch.stack(self.method.dense_stages(rhs, self))
-            result = mix(self.method.dense_table(stages), stages)
+            table = self.method.dense_table(stages)
             if self.method.stages_are_derivatives:
-                result = result * self.dt
-            self._coefficients = result
+                table = table * self.dt
+            result = self._coefficients = mix(table, stages)
         return result
 
     def evaluate(self, rhs: Rhs, theta: float, derivative: int = 0) -> Tensor:
@@ -115,7 +115,7 @@ class Step:
         degrees = range(1, len(coefficients) + 1)
         powers = [[theta**m for m in degrees] for theta in thetas]
         table = torch.tensor(powers, dtype=coefficients.dtype, device=coefficients.device)
-        values = mix(table, coefficients).add_(self.u0)
+        values = mix(table, coefficients) + self.u0  # not in place: autograd would keep books of the reshaped view
         if thetas[-1] == 1.0:  # exactly the end of the step, not a polynomial that comes close
             values[-1] = self.u1
         return values
