@@ -12,6 +12,9 @@ from ._julia_source import JuliaSource
 from ._parameters import leaves, map_leaves, replace_leaves
 from ._problems import ODEProblem
 
+SINGLE_PASSES = 2
+"""Up to so many vector-Jacobian products cost less one by one than what it takes to batch them."""
+
 
 class RightHandSide:
     """`f(u, p, t)` of a problem, with its parameters and derivatives.
@@ -193,20 +196,20 @@ class RightHandSide:
 
     # ---- derivatives
 
-    def jacobian(self, u: Tensor, t: float, *, create_graph: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    def jacobian(self, u: Tensor, t: float, *, create_graph: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
         """`f`, its Jacobian `∂f/∂u` of shape (N, N) and its time derivative `∂f/∂t` of shape (N,), at `(u, t)`.
 
-        All rows come from one backward pass that `torch.vmap` batches.
+        The time derivative is `None` where `f` does not use the time.
         """
         self.njac += 1
         with torch.enable_grad():
             x = u if create_graph and u.requires_grad else u.detach().requires_grad_()
             time = self.time(t).requires_grad_()
             k = self(x, time)
-            rows = batched_vjp(k.reshape(-1), (x, time), self.identity, create_graph=create_graph)
+            unit = self.identity.view(self.numel, *self.shape)
+            rows, dfdt = batched_vjp(k, (x, time), unit, create_graph=create_graph)
         n = self.numel
-        jac = torch.zeros(n, n, dtype=self.dtype, device=self.device) if rows[0] is None else rows[0].reshape(n, n)
-        dfdt = torch.zeros(n, dtype=self.dtype, device=self.device) if rows[1] is None else rows[1]
+        jac = torch.zeros(n, n, dtype=self.dtype, device=self.device) if rows is None else rows.reshape(n, n)
         return (k if create_graph else k.detach()), jac, dfdt
 
     @property
@@ -275,25 +278,31 @@ def map_over(fn: Callable[..., Any], *arguments: Tensor) -> Any:
 def batched_vjp(
     output: Tensor, inputs: tuple[Tensor, ...], cotangents: Tensor, *, create_graph: bool = False
 ) -> tuple[Tensor | None, ...]:
-    """`vᵀ ∂output/∂input` for every row v of `cotangents` and every input; `None` where there is no dependence."""
+    """`vᵀ ∂output/∂input` for every row v of `cotangents` and every input; `None` where there is no dependence.
+
+    All rows come from one backward pass that `torch.vmap` batches, where that is possible and pays.
+    """
     if not output.requires_grad:
         return (None,) * len(inputs)
-    try:
+
+    def pull_back(v: Tensor, *, batched: bool) -> tuple[Tensor | None, ...]:
         return torch.autograd.grad(
             output,
             inputs,
-            cotangents,
+            v,
             retain_graph=True,
             create_graph=create_graph,
             allow_unused=True,
-            is_grads_batched=True,
+            is_grads_batched=batched,
         )
-    except RuntimeError:  # an operation that vmap cannot batch: one pass a row gives the same numbers
-        rows = [
-            torch.autograd.grad(output, inputs, v, retain_graph=True, create_graph=create_graph, allow_unused=True)
-            for v in cotangents
-        ]
-        return tuple(None if column[0] is None else torch.stack(column) for column in zip(*rows, strict=True))
+
+    if len(cotangents) > SINGLE_PASSES:
+        try:
+            return pull_back(cotangents, batched=True)
+        except RuntimeError:  # an operation that vmap cannot batch: one pass a row gives the same numbers
+            pass
+    rows = [pull_back(v, batched=False) for v in cotangents.unbind()]
+    return tuple(None if column[0] is None else torch.stack(column) for column in zip(*rows, strict=True))
 
 
 def _graph_leaves(output: Tensor) -> list[Tensor]:

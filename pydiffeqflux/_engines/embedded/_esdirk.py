@@ -144,10 +144,11 @@ class Esdirk(Method):
         u1 = combine(u, stages, (*self._stages[-1][1], (len(stages) - 1, self._gamma)), dt)
         return Step(self, t, dt, u, u1, stages)
 
-    def error(self, step: Step) -> Tensor:
-        """The embedded estimate, filtered by W⁻¹/(γ dt) so that stiff components do not dominate it."""
+    def error(self, step: Step, norm: ErrorNorm) -> float:
+        """The norm of the embedded estimate, filtered by W⁻¹/(γ dt) so that stiff components do not dominate it."""
         raw = weighted_sum(step.ks, self._btilde).mul_(step.dt)
-        return raw if self._smoother is None else self._smoother(raw).div_(self._gamma * step.dt)
+        filtered = raw if self._smoother is None else self._smoother(raw).div_(self._gamma * step.dt)
+        return norm(filtered, step.u0, step.u1)
 
     def eigenvalue(self, step: Step) -> float:
         return self._jacobian.norm() if self._jacobian is not None else 0.0

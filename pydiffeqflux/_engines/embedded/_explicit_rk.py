@@ -40,8 +40,8 @@ class ExplicitRK(Method):
     def start(self, k1: Tensor) -> Tensor:
         return k1
 
-    def error(self, step: Step) -> Tensor:
-        return weighted_sum(step.ks, self._btilde).mul_(step.dt)
+    def error(self, step: Step, norm: ErrorNorm) -> float:
+        return norm(weighted_sum(step.ks, self._btilde).mul_(step.dt), step.u0, step.u1)
 
     def eigenvalue(self, step: Step) -> float:
         """|f(x_s) - f(x_{s-1})| / |x_s - x_{s-1}| for the last two stages, both at the end of the step.

@@ -126,8 +126,10 @@ class Integrator:
         return None
 
     def _error(self, step: Step) -> float:
+        if not torch.is_grad_enabled():
+            return self._method.error(step, self._norm)
         with torch.no_grad():
-            return self._norm(self._method.error(step), step.u0, step.u1)
+            return self._method.error(step, self._norm)
 
     def _reject(self, step: Step, factor: float, reason: ReturnCode) -> ReturnCode | None:
         self.nreject += 1

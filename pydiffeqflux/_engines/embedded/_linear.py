@@ -67,8 +67,8 @@ def _solver(w: Tensor, shape: torch.Size) -> Callable[[Tensor], Tensor] | None:
         if int(info):
             return None
         if len(shape) == 1:
-            return lambda b: inverse @ b
-        return lambda b: (inverse @ b.reshape(n)).reshape(shape)
+            return inverse.mv
+        return lambda b: inverse.mv(b.reshape(n)).view(shape)
     lu, pivots, info = torch.linalg.lu_factor_ex(w)
     if int(info):
         return None

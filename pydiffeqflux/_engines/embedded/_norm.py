@@ -18,12 +18,18 @@ class ErrorNorm:
 
     def weights(self, u0: Tensor, u1: Tensor) -> Tensor:
         """The error that one tolerance allows in every component."""
-        scale = torch.maximum(u0.abs(), u1.abs()).mul_(self.reltol).add_(self.abstol)
+        scale = u0.abs() if u1 is u0 else torch.maximum(u0.abs(), u1.abs())
+        scale = scale.mul_(self.reltol).add_(self.abstol)
         if isinstance(self.abstol, Tensor) or self.abstol <= 0.0:
             scale.clamp_min_(torch.finfo(scale.dtype).tiny)
         return scale
 
     def __call__(self, error: Tensor, u0: Tensor, u1: Tensor) -> float:
         """The norm; 1 is the largest acceptable error."""
-        scaled = error / self.weights(u0, u1)
-        return float(torch.linalg.vector_norm(scaled)) / math.sqrt(scaled.numel())
+        return scaled_norm(error, self.weights(u0, u1))
+
+
+def scaled_norm(error: Tensor, weights: Tensor) -> float:
+    """The root mean square of `error / weights`."""
+    scaled = error / weights
+    return float(torch.linalg.vector_norm(scaled)) / math.sqrt(scaled.numel())

@@ -27,10 +27,11 @@ class ProblemRhs:
     def __call__(self, u: Tensor, t: Time) -> Tensor:
         return self._rhs(u, t)
 
-    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, DenseJacobian, Tensor]:
+    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, DenseJacobian, Tensor | None]:
         assert isinstance(t, float)
         k, matrix, dfdt = self._rhs.jacobian(u, t, create_graph=self._taped and torch.is_grad_enabled())
-        return k, DenseJacobian(matrix, self._rhs.mass_matrix, self.shape), dfdt.reshape(self.shape)
+        jacobian = DenseJacobian(matrix, self._rhs.mass_matrix, self.shape)
+        return k, jacobian, None if dfdt is None else dfdt.view(self.shape)
 
 
 class MappedRhs:

@@ -1,12 +1,32 @@
 """Rosenbrock steps: linearly implicit, one Jacobian and one factorisation a step."""
 
+from typing import NamedTuple
+
 from torch import Tensor
 
 from ..._controllers import PredictiveController
+from ._norm import ErrorNorm
 from ._rosenbrock_tableaus import RosenbrockTableau
-from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
+from ._step import LinearSystem, Method, Rhs, Step, Time, Weights, combine, nonzero, weighted_sum
+from ._tableaus import Row
 
-Linearisation = tuple[Tensor, LinearSystem, Tensor]
+Linearisation = tuple[Tensor, LinearSystem, Tensor | None]
+
+
+class _Sum(NamedTuple):
+    """The input of a stage, or the end of the step: what to add to the state, or to the input of the stage before.
+
+    The last stages of stiffly accurate methods continue one another: each adds the stage before it.
+    """
+
+    weights: Weights
+    continues: bool
+
+
+def _sum(row: Row, before: Row) -> _Sum:
+    """The sum for a row of a tableau, given the row before it."""
+    continues = row[:-1] == before
+    return _Sum(tuple((i, a) for i, a in nonzero(row) if not continues or i >= len(before)), continues)
 
 
 class Rosenbrock(Method):
@@ -20,11 +40,11 @@ class Rosenbrock(Method):
         self.order = tableau.order
         self.error_order = tableau.error_order
         self._gamma = tableau.gamma
+        rows = [*tableau.a, tableau.b]
+        *inputs, self._end = (_sum(row, before) for row, before in zip(rows, [(), *rows], strict=False))
         self._stages = tuple(
-            (c, nonzero(a), nonzero(row), d)
-            for c, a, row, d in zip(tableau.c, tableau.a, tableau.C, tableau.d, strict=True)
+            (c, a, nonzero(row), d) for c, a, row, d in zip(tableau.c, inputs, tableau.C, tableau.d, strict=True)
         )
-        self._b = nonzero(tableau.b)
         self._btilde = nonzero(tableau.btilde)
         self._dense = tableau.dense
 
@@ -35,24 +55,27 @@ class Rosenbrock(Method):
         if solve is None:
             return Step(self, t, dt, u, u, [], retry=linearisation, failed=True)
         ks: list[Tensor] = []
+        x = u
         for i, (c, a, row, d) in enumerate(self._stages):
-            residual = f0 if i == 0 else rhs(combine(u, ks, a, 1.0), t + c * dt)
+            x = combine(x if a.continues else u, ks, a.weights, 1.0)
+            residual = f0 if i == 0 else rhs(x, t + c * dt)
             if row:
                 if rhs.mass is None:
                     residual = combine(residual, ks, row, 1.0 / dt)
                 else:
                     residual = residual + rhs.mass(weighted_sum(ks, row)) / dt
-            if d != 0.0:
+            if d != 0.0 and dfdt is not None:
                 residual = residual + dfdt * (d * dt)
             ks.append(solve(residual))
         self.nsolve += len(ks)
-        return Step(self, t, dt, u, combine(u, ks, self._b, 1.0), ks, retry=linearisation)
+        u1 = combine(x if self._end.continues else u, ks, self._end.weights, 1.0)
+        return Step(self, t, dt, u, u1, ks, retry=linearisation)
 
     def start(self, k1: Tensor) -> None:
         return None
 
-    def error(self, step: Step) -> Tensor:
-        return weighted_sum(step.ks, self._btilde)
+    def error(self, step: Step, norm: ErrorNorm) -> float:
+        return norm(weighted_sum(step.ks, self._btilde), step.u0, step.u1)
 
     def eigenvalue(self, step: Step) -> float:
         return step.retry[1].norm()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..._controllers import AbstractController, PIController
+from ._norm import ErrorNorm
 
 Weights = tuple[tuple[int, float], ...]
 """The entries of a tableau row that are not zero, with their indices."""
@@ -49,8 +50,8 @@ class Rhs(Protocol):
 
     def __call__(self, u: Tensor, t: Time) -> Tensor: ...
 
-    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, LinearSystem, Tensor]:
-        """`f`, its Jacobian and `∂f/∂t`, all at `(u, t)`."""
+    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, LinearSystem, Tensor | None]:
+        """`f`, its Jacobian and `∂f/∂t`, all at `(u, t)`; `None` for the last where it is zero."""
         ...
 
 
@@ -64,7 +65,7 @@ class Step:
         carry: what the method hands to the next step if this one is accepted.
         retry: what it hands to the next attempt if this one is rejected.
         end: the exact time at its end, `t + dt` up to rounding.
-        estimate: its error estimate, where that is a by-product of the step.
+        error: the norm of its error estimate, where that is a by-product of the step.
         failed: whether a nonlinear or linear solve failed, so that `u1` means nothing.
     """
 
@@ -77,7 +78,7 @@ class Step:
     carry: Any = None
     retry: Any = None
     end: float = math.nan
-    estimate: Tensor | None = None
+    error: float = math.nan
     failed: bool = False
     _coefficients: Tensor | None = field(default=None, repr=False)
 
@@ -86,10 +87,10 @@ class Step:
         result = self._coefficients
         if result is None:
             stages = torch.stack(self.method.dense_stages(rhs, self))
-            result = torch.tensordot(self.method.dense_table(stages), stages, 1)
+            table = self.method.dense_table(stages)
             if self.method.stages_are_derivatives:
-                result = result * self.dt
-            self._coefficients = result
+                table = table * self.dt
+            result = self._coefficients = mix(table, stages)
         return result
 
     def evaluate(self, rhs: Rhs, theta: float, derivative: int = 0) -> Tensor:
@@ -114,7 +115,7 @@ class Step:
         degrees = range(1, len(coefficients) + 1)
         powers = [[theta**m for m in degrees] for theta in thetas]
         table = torch.tensor(powers, dtype=coefficients.dtype, device=coefficients.device)
-        values = torch.tensordot(table, coefficients, 1).add_(self.u0)
+        values = mix(table, coefficients) + self.u0  # not in place: autograd would keep books of the reshaped view
         if thetas[-1] == 1.0:  # exactly the end of the step, not a polynomial that comes close
             values[-1] = self.u1
         return values
@@ -153,8 +154,8 @@ class Method(ABC):
         """What to hand to a first step whose `f(u, p, t)` is already known."""
 
     @abstractmethod
-    def error(self, step: Step) -> Tensor:
-        """The estimated local error of a step, a tensor like the state."""
+    def error(self, step: Step, norm: ErrorNorm) -> float:
+        """The norm of the estimated local error of a step."""
 
     @abstractmethod
     def eigenvalue(self, step: Step) -> float:
@@ -215,3 +216,8 @@ def weighted_sum(ks: Sequence[Tensor], weights: Weights) -> Tensor:
     for i, a in rest:
         result = result.add_(ks[i], alpha=a)
     return result
+
+
+def mix(matrix: Tensor, states: Tensor) -> Tensor:
+    """Linear combinations of stacked states, one a row of `matrix`."""
+    return (matrix @ states.reshape(len(states), -1)).reshape(len(matrix), *states.shape[1:])

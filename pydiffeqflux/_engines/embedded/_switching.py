@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ..._algorithms import AutoAlgSwitch
 from ._explicit_rk import ExplicitRK
+from ._norm import ErrorNorm
 from ._step import Method, Rhs, Step, Time
 
 
@@ -49,8 +50,8 @@ class Switching(Method):
     def start(self, k1: Tensor) -> Any:
         return self._current.start(k1)
 
-    def error(self, step: Step) -> Tensor:
-        return step.method.error(step)
+    def error(self, step: Step, norm: ErrorNorm) -> float:
+        return step.method.error(step, norm)
 
     def eigenvalue(self, step: Step) -> float:
         return step.method.eigenvalue(step)

@@ -140,7 +140,10 @@ class TorchCallbacks:
     def _linearise(self, t: float) -> None:
         _, jacobian, dfdt = self.rhs.jacobian(self._state(self._jac_u), t)
         self._jac_matrix.copy_(jacobian.T)  # Julia reads columns
-        self._jac_time.copy_(dfdt)
+        if dfdt is None:
+            self._jac_time.zero_()
+        else:
+            self._jac_time.copy_(dfdt)
 
 
 def _size(parameter: Tensor) -> int:
