@@ -83,8 +83,10 @@ function (r::RightHandSide)(du, u, p, t)
 end
 
 "The number that an AD package has wrapped, however often."
+plain(t::AbstractFloat) = Float64(t)
 plain(t::ForwardDiff.Dual) = plain(ForwardDiff.value(t))
-plain(t) = Float64(SciMLBase.value(t))
+plain(t::ReverseDiff.TrackedReal) = plain(ReverseDiff.value(t))
+plain(t::Tracker.TrackedReal) = plain(Tracker.data(t))
 
 dense(x::Vector{T}, ::Type{T}) where {T} = x
 dense(x::AbstractVector, ::Type{T}) where {T} = Vector{T}(x)
