@@ -130,7 +130,8 @@ class InterpolatingAdjoint(AbstractSensealg):
 class QuadratureAdjoint(AbstractSensealg):
     """The adjoint state is solved backwards densely; the parameter gradient is an adaptive Gauss-Kronrod quadrature.
 
-    Good for stiff problems with few parameters.
+    Good for stiff problems with few parameters. The quadrature goes from save point to save point, and Julia's may miss
+    a transient that is much shorter than the first of these intervals: put save points into it.
 
     Arguments:
         abstol, reltol: tolerances of the quadrature; `None` takes those of the solve.

@@ -92,7 +92,8 @@ def test_forward_sensitivity_has_no_gradient_of_u0():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sensealg", [de.GaussAdjoint(), de.QuadratureAdjoint(abstol=1e-14, reltol=1e-12)], ids=repr)
+# not QuadratureAdjoint: its quadrature takes the first interval between save points as one, and misses the transient
+@pytest.mark.parametrize("sensealg", [de.GaussAdjoint(), de.GaussKronrodAdjoint()], ids=repr)
 def test_gradients_of_robertson(sensealg, kind):
     ref = reference("robertson_gradient")
     prob, u0, p = problem(ref, kind, grad=True)

@@ -1,5 +1,6 @@
 """Torch right-hand sides compiled to Julia, and the cache of them."""
 
+import threading
 import warnings
 import weakref
 from collections.abc import Callable
@@ -202,6 +203,7 @@ class Compiler:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
         self._known: dict[int, dict[Any, CompiledFunction | CannotCompileError]] = {}
+        self._lock = threading.RLock()  # torch traces one function at a time
 
     def get(self, rhs: RightHandSide, *, vjp: bool, jacobian: bool, required: bool) -> CompiledFunction | None:
         """The compiled function, or `None` where it must be called back; says so the first time.
@@ -209,7 +211,8 @@ class Compiler:
         Raises:
             UnsupportedError: it was `required` and is not possible; the message says why.
         """
-        found = self._find(rhs, vjp=vjp, jacobian=jacobian)
+        with self._lock:
+            found = self._find(rhs, vjp=vjp, jacobian=jacobian)
         if isinstance(found, CompiledFunction):
             return found
         if required:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import _algorithms as algs
+from ..._controllers import PredictiveController
 from ..._errors import InvalidOptionError, UnsupportedError
 from ..._julia_source import JuliaSource
 from ..._problems import ODEProblem
@@ -199,6 +200,8 @@ def _check_step_size(spec: SolveSpec) -> None:
     if not adaptive and spec.options.dt is None:
         reason = "adaptive=False" if spec.alg.is_adaptive else f"{spec.alg!r} has no error estimate, so it"
         raise InvalidOptionError(f"{reason} needs a step size: pass dt=..., or use an adaptive algorithm (Tsit5()).")
+    if isinstance(spec.options.controller, PredictiveController) and not spec.alg.is_stiff:
+        raise UnsupportedError("Julia's PredictiveController is for implicit methods; use PIController or leave it out.")
 
 
 def _solve_arguments(

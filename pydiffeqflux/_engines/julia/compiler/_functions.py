@@ -106,7 +106,7 @@ def pull_parameters_program(f: TracedFunction) -> Program:
 
     def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
         if not (leaves or parameters):
-            return (torch.zeros_like(λ.reshape(-1)[:1]),)  # Julia's vector of parameters is never empty
+            return (0.0 * λ.reshape(-1)[:1],)  # Julia's vector of parameters is never empty
         _, vjp = torch.func.vjp(lambda x, y: f(u, x, y, t), leaves, parameters)
         dleaves, dparameters = vjp(λ)
         return (*dleaves, *dparameters)
