@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from . import _matrix_rules, _pointwise_rules, _reduction_rules, _view_rules  # noqa: F401 - they register their rules
+from . import (  # noqa: F401 - they register their rules
+    _convolution_rules,
+    _indexing_rules,
+    _matrix_rules,
+    _pointwise_rules,
+    _reduction_rules,
+    _view_rules,
+)
 from ._lowering import RULES, Lowering, Value
 from ._program import Array, Place, Program, contiguous_strides
 from ._trace import CannotCompileError, captured, trace

@@ -73,11 +73,13 @@ class Lowering:
     Attributes:
         program: what has been made so far.
         result: the fake tensor that the operation at hand returns in torch: its shape and dtype.
+        operands: its arguments likewise.
     """
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.result: Any = None
+        self.operands: Any = ()
         self._counter = 0
 
     # ---- values
@@ -218,7 +220,7 @@ class Lowering:
                 environment[node] = self.constant(captured(graph, str(node.target)))
             elif node.op == "call_function":
                 result = self._call(node, environment)
-                if isinstance(result, Value) and result.place is None and not result.cheap and len(node.users) > 1:
+                if isinstance(result, Value) and result.place is None and not result.cheap and _uses(node) > 1:
                     result = self.realise(result)
                 environment[node] = result
             elif node.op == "output":
@@ -237,22 +239,62 @@ class Lowering:
         return self.value_of(Place(array, 0, tuple(tensor.shape), contiguous_strides(tuple(tensor.shape))))
 
     def _call(self, node: Node, environment: dict[Node, Any]) -> Any:
-        arguments = torch.fx.map_arg(node.args, lambda n: environment[n])
-        keywords = torch.fx.map_arg(node.kwargs, lambda n: environment[n])
+        arguments: Any = torch.fx.map_arg(node.args, lambda n: environment[n])
+        keywords: Any = torch.fx.map_arg(node.kwargs, lambda n: environment[n])
         if node.target is operator.getitem:
             return arguments[0][arguments[1]]
         name = operation_name(node.target)
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            raise CannotCompileError(f"it draws random numbers, by {name}", where(node))
         if name not in RULES:
             raise CannotCompileError(f"there is no rule for the operation {name}", where(node))
         self.result = node.meta.get("val")
-        if isinstance(self.result, Tensor):
-            check_dtype(self.result.dtype)
+        self.operands = torch.fx.map_arg(node.args, lambda n: n.meta.get("val"))
         try:
-            return RULES[name](self, *arguments, **keywords)
+            if isinstance(self.result, Tensor):
+                check_dtype(self.result.dtype)
+            result = RULES[name](self, *arguments, **keywords)
         except CannotCompileError as error:
             raise CannotCompileError(error.reason, error.where or where(node)) from None
-        except (TypeError, NotImplementedError, AssertionError, KeyError, IndexError) as error:
+        except _NOT_COVERED as error:
             raise CannotCompileError(f"{name} is used in a way that is not covered ({error})", where(node)) from error
+        if isinstance(result, Value) and isinstance(self.result, Tensor):
+            expected = (tuple(self.result.shape), self.result.dtype)
+            if (result.shape, result.dtype) != expected:
+                raise CannotCompileError(
+                    f"the rule for {name} gives {result.shape}, {result.dtype} where torch gives {expected}", where(node)
+                )
+        return result
+
+
+_NOT_COVERED = (
+    TypeError,
+    NotImplementedError,
+    AssertionError,
+    LookupError,
+    AttributeError,
+    ValueError,
+    ArithmeticError,
+    RuntimeError,
+)
+"""What a rule raises when it is called with what it was not written for."""
+
+
+def _uses(node: Node) -> int:
+    """How many times a value is read; an operation may read one argument twice."""
+    return sum(_count(user, node) for user in node.users)
+
+
+def _count(user: Node, node: Node) -> int:
+    found = 0
+
+    def visit(n: Node) -> Node:
+        nonlocal found
+        found += n is node
+        return n
+
+    torch.fx.map_arg((user.args, user.kwargs), visit)
+    return found
 
 
 def where(node: Node) -> str:
@@ -282,15 +324,17 @@ def literal(number: float | bool, dtype: torch.dtype) -> str:
     if dtype == torch.bool:
         return "true" if number else "false"
     if not dtype.is_floating_point:
-        return str(int(number))
-    name = "Float32" if dtype == torch.float32 else "Float64"
-    if math.isnan(number):
-        return f"{name}(NaN)"
-    if math.isinf(number):
-        return f"{name}({'-' if number < 0 else ''}Inf)"
-    # through float32 where that is the type, as torch rounds a Python number
-    exact = float(torch.tensor(float(number), dtype=dtype))
-    return repr(exact) if dtype == torch.float64 else f"Float32({exact!r})"
+        text = str(int(number)) if dtype == torch.int64 else f"{JULIA_TYPES[dtype]}({int(number)})"
+    else:
+        name = JULIA_TYPES[dtype]
+        # through the type itself, as torch rounds a Python number
+        exact = float(torch.tensor(float(number), dtype=dtype))
+        if math.isnan(exact):
+            return f"{name}(NaN)"
+        if math.isinf(exact):
+            return f"{name}({'-' if exact < 0 else ''}Inf)"
+        text = repr(exact) if dtype == torch.float64 else f"Float32({exact!r})"
+    return f"({text})" if text.startswith("-") else text  # -1^2 is -(1^2)
 
 
 JULIA_TYPES = {

@@ -46,7 +46,6 @@ TEMPLATES = {
     "isnan": "isnan({0})",
     "isinf": "isinf({0})",
     "signbit": "signbit({0})",
-    "add": "({0} + {1})",
     "sub": "({0} - {1})",
     "mul": "({0} * {1})",
     "maximum": "max({0}, {1})",
@@ -57,8 +56,6 @@ TEMPLATES = {
     "remainder": "mod({0}, {1})",
     "copysign": "copysign({0}, {1})",
     "hypot": "hypot({0}, {1})",
-    "eq": "({0} == {1})",
-    "ne": "({0} != {1})",
     "lt": "({0} < {1})",
     "le": "({0} <= {1})",
     "gt": "({0} > {1})",
@@ -83,6 +80,28 @@ for _name, _template in TEMPLATES.items():
     _register(_name, _template)
 
 
+EQUAL = "(({0} <= {1}) & ({0} >= {1}))"
+"""Of numbers; `==` would compare the derivatives of dual numbers too."""
+
+
+@rule("prims.eq")
+def eq(lowering: Lowering, a: Any, b: Any) -> Value:
+    """Whether two numbers are the same."""
+    return lowering.elementwise(EQUAL, a, b)
+
+
+@rule("prims.ne")
+def ne(lowering: Lowering, a: Any, b: Any) -> Value:
+    """Whether two numbers differ."""
+    return lowering.elementwise(f"(!{EQUAL})", a, b)
+
+
+@rule("prims.add")
+def add(lowering: Lowering, a: Any, b: Any) -> Value:
+    """The sum; of conditions, whether one of them holds."""
+    return lowering.elementwise("({0} | {1})" if lowering.result.dtype == torch.bool else "({0} + {1})", a, b)
+
+
 @rule("prims.div")
 def div(lowering: Lowering, a: Any, b: Any) -> Value:
     """Division, of integers towards zero."""
@@ -98,6 +117,8 @@ def bitwise_not(lowering: Lowering, a: Value) -> Value:
 @rule("prims.pow")
 def pow_(lowering: Lowering, a: Any, b: Any) -> Value:
     """Powers; those with a small whole exponent by multiplication."""
+    if not lowering.result.dtype.is_floating_point and not (isinstance(b, int) and 0 <= b <= 16):
+        raise NotImplementedError("powers of integers")
     if isinstance(b, int | float) and isinstance(a, Value):
         if b == 0.5:
             return lowering.elementwise("TorchMath.sqrt({0})", a)
@@ -112,13 +133,19 @@ def convert_element_type(lowering: Lowering, a: Value, dtype: torch.dtype) -> Va
     check_dtype(dtype)
     if a.dtype == dtype:
         return a
+
+    def converted(template: str) -> Value:
+        return lowering.pointwise(a.shape, dtype, template, [a])
+
     if dtype == torch.bool:
-        return lowering.elementwise("({0} != 0)", a)
+        return converted("(!({0} <= 0 && {0} >= 0))")
     if not dtype.is_floating_point and a.dtype.is_floating_point:
-        return lowering.elementwise(f"unsafe_trunc({JULIA_TYPES[dtype]}, {{0}})", a)
+        return converted(f"truncated({JULIA_TYPES[dtype]}, {{0}})")
     if a.dtype.is_floating_point:
-        return lowering.elementwise(f"TorchMath.convert({JULIA_TYPES[dtype]}, {{0}})", a)
-    return lowering.elementwise(f"{JULIA_TYPES[dtype]}({{0}})", a)
+        return converted(f"TorchMath.convert({JULIA_TYPES[dtype]}, {{0}})")
+    if dtype == torch.int32:
+        return converted("({0} % Int32)")
+    return converted(f"{JULIA_TYPES[dtype]}({{0}})")
 
 
 @rule("prims.clone", "prims.view_of", "aten.alias", "aten.detach", "aten.lift_fresh_copy", "aten.clone")

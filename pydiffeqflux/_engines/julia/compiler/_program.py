@@ -189,7 +189,7 @@ class ScatterAdd:
 
 @dataclass(eq=False)
 class Solve:
-    """`target = left \\ right` for small dense matrices, one or a stack."""
+    """`target = left \\ right` for stacks of small dense matrices."""
 
     target: Place
     left: Place

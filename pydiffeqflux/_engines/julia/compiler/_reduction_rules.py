@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from ._lowering import Lowering, Value, literal, loop_variables, rule
-from ._program import Accumulate, Index, Indices, Scan
+from ._lowering import Lowering, Value, literal, loop_variables, position, rule
+from ._pointwise_rules import EQUAL, convert_element_type
+from ._program import Accumulate, Call, Index, Indices, Scan
 
 
 def reduce(
@@ -21,7 +22,7 @@ def reduce(
 ) -> Value:
     """`operator` over the elements along `dims`, all of them if `None` or empty."""
     count = len(a.shape)
-    gone = sorted({d % count for d in dims}) if dims else list(range(count))
+    gone = reduced_dims(dims, count)
     kept = [d for d in range(count) if d not in gone]
     dtype = dtype or a.dtype
     place = lowering.new_place([a.shape[d] for d in kept], dtype)
@@ -39,12 +40,16 @@ def reduce(
     return lowering.reshape(result, [1 if d in gone else a.shape[d] for d in range(count)]) if keepdim else result
 
 
+def reduced_dims(dims: Sequence[int] | None, count: int) -> list[int]:
+    """Which dimensions disappear; a tensor without dimensions has none to lose."""
+    return sorted({d % count for d in dims}) if dims and count else list(range(count))
+
+
 def _as_output(lowering: Lowering, a: Value, dtype: torch.dtype) -> Value:
     """Integers and conditions are summed in the dtype of the result."""
     if a.dtype == dtype:
         return a
-    name = "Float64" if dtype == torch.float64 else "Float32" if dtype == torch.float32 else "Int64"
-    return lowering.pointwise(a.shape, dtype, f"{name}({{0}})", [a])
+    return convert_element_type(lowering, a, dtype)
 
 
 @rule("prims.sum")
@@ -86,7 +91,7 @@ def var(lowering: Lowering, a: Value, dims: Sequence[int] | None, correction: fl
     """The variance, in two passes."""
     a = a if a.cheap else lowering.realise(a)
     count = len(a.shape)
-    gone = sorted({d % count for d in dims}) if dims else list(range(count))
+    gone = reduced_dims(dims, count)
     size = 1
     for d in gone:
         size *= a.shape[d]
@@ -100,10 +105,56 @@ def var(lowering: Lowering, a: Value, dims: Sequence[int] | None, correction: fl
     return lowering.pointwise(squares.shape, a.dtype, "({0} / {1})", [squares, divisor])
 
 
-@rule("aten.max", "aten.min")
-def extremum(lowering: Lowering, a: Value, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The largest or smallest element; with a dimension also where it lies."""
-    raise NotImplementedError("max and min with indices have no rule yet; use amax and amin")
+@rule("aten.max")
+def max_(lowering: Lowering, a: Value, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The largest element; with a dimension also where it lies."""
+    a = a if a.cheap else lowering.realise(a)
+    return _extremum(lowering, a, dim, amax(lowering, a, None if dim is None else [dim], keepdim), keepdim)
+
+
+@rule("aten.min")
+def min_(lowering: Lowering, a: Value, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The smallest element; with a dimension also where it lies."""
+    a = a if a.cheap else lowering.realise(a)
+    return _extremum(lowering, a, dim, amin(lowering, a, None if dim is None else [dim], keepdim), keepdim)
+
+
+def _extremum(lowering: Lowering, a: Value, dim: int | None, found: Value, keepdim: bool) -> Any:
+    return found if dim is None else (found, _position(lowering, a, dim, found, keepdim=keepdim))
+
+
+@rule("aten.argmax")
+def argmax(lowering: Lowering, a: Value, dim: int | None = None, keepdim: bool = False) -> Value:
+    """Where the largest element lies, the first of them."""
+    return _argument(lowering, a, dim, keepdim, amax)
+
+
+@rule("aten.argmin")
+def argmin(lowering: Lowering, a: Value, dim: int | None = None, keepdim: bool = False) -> Value:
+    """Where the smallest element lies, the first of them."""
+    return _argument(lowering, a, dim, keepdim, amin)
+
+
+def _argument(lowering: Lowering, a: Value, dim: int | None, keepdim: bool, find: Any) -> Value:
+    shape = tuple(lowering.result.shape)
+    flat = lowering.realise(a) if dim is not None else lowering.reshape(lowering.realise(a), (a.size,))
+    along = 0 if dim is None else dim
+    return lowering.reshape(_position(lowering, flat, along, find(lowering, flat, [along]), keepdim=False), shape)
+
+
+def _position(lowering: Lowering, a: Value, dim: int, found: Value, *, keepdim: bool) -> Value:
+    """The first index along a dimension at which an element is the one that was found."""
+    if not a.shape:
+        return lowering.literal(0, torch.int64)
+    dim %= len(a.shape)
+    size = a.shape[dim]
+    one = tuple(1 if k == dim else n for k, n in enumerate(a.shape))
+    wanted = lowering.broadcast(lowering.reshape(found, one), a.shape)
+    template = f"ifelse({EQUAL} | isnan({{0}}), {{2}}, {size})"
+    where = Value(
+        a.shape, torch.int64, lambda i: Call(template, (a.at(i), wanted.at(i), position(i[dim])))
+    )
+    return reduce(lowering, where, [dim], "min", size, keepdim=keepdim)
 
 
 @rule("aten.cumsum")

@@ -1,6 +1,5 @@
 """From a program to Julia source."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -27,6 +26,19 @@ from ._program import (
 
 BLAS_THRESHOLD = 20_000
 """Products of fewer multiplications than this are faster as loops than as a call of BLAS."""
+
+
+HELPERS = {
+    "wrapped(": """# An index that may count from the end; it must lie inside, since bounds are not checked after this.
+@inline function wrapped(i, n)
+    k = ifelse(i < 0, i + n, i)
+    0 <= k < n || throw(BoundsError(1:n, i + 1))
+    return Int(k)
+end""",
+    "truncated(": """truncated(::Type{T}, x::Union{Float32,Float64}) where {T} = unsafe_trunc(T, x)
+truncated(::Type{T}, x) where {T} = trunc(T, x)""",
+}
+"""Julia functions that generated code may call, by what a call of them looks like."""
 
 
 @dataclass
@@ -80,13 +92,14 @@ def emit(program: Program, name: str, *, generic: bool = False) -> Source:
         head.append(f"    ({', '.join(a.name for a in buffers)},) = b")
     if buffers and generic:
         head.append(f"    N = promote_type({', '.join(f'eltype({a.name})' for a in program.arguments[1:])})")
-        head += [f"    {a.name} = Vector{{{_buffer_type(a, program)}}}(undef, {a.size})" for a in buffers]
-    text = "\n".join([*head, "    @inbounds begin", *body.lines, "    end", "    return nothing", "end"])
+        head += [f"    {a.name} = Vector{{{_buffer_type(a)}}}(undef, {a.size})" for a in buffers]
+    helpers = [text for call, text in HELPERS.items() if any(call in line for line in body.lines)]
+    text = "\n".join([*helpers, *head, "    @inbounds begin", *body.lines, "    end", "    return nothing", "end"])
     return Source(text, buffers, constants)
 
 
-def _buffer_type(array: Array, program: Program) -> str:
-    return "N" if array.dtype == program.arguments[0].dtype else JULIA_TYPES[array.dtype]
+def _buffer_type(array: Array) -> str:
+    return "N" if array.dtype.is_floating_point else JULIA_TYPES[array.dtype]
 
 
 # ---- which loops become one
@@ -160,7 +173,7 @@ def _index(index: Index, local: dict[Load, str]) -> str:
     parts = [str(index.constant)] if index.constant or not index.terms else []
     for term, factor in index.terms:
         text = term if isinstance(term, str) else _expression(term, local)
-        parts.append(text if factor == 1 else f"{factor} * {text}")
+        parts.append(text if factor == 1 else f"{factor} * {text}" if text.isalnum() else f"{factor} * ({text})")
     return " + ".join(parts)
 
 
@@ -336,17 +349,18 @@ def _matrix(place: Place, batch: list[int]) -> str:
 
 
 def _emit_solve(statement: Solve, out: _Lines) -> None:
-    n, columns = statement.target.shape[0], math.prod(statement.target.shape[1:])
-    a = _gather(statement.left, n, n)
-    b = _gather(statement.right, n, columns)
+    count, n, columns = statement.target.shape
     target = statement.target
-    i, j = Index(0, (("i", 1),)), Index(0, (("j", 1),))
-    out.add(f"X = LinearAlgebra.lu({a}) \\ {b}")
+    m, i, j = (Index(0, ((name, 1),)) for name in "mij")
+    out.open(f"for m in 0:{count - 1}")
+    out.add(f"X = LinearAlgebra.lu({_gather(statement.left, n, n)}) \\ {_gather(statement.right, n, columns)}")
     out.open(f"for i in 0:{n - 1}, j in 0:{columns - 1}")
-    out.add(f"{target.array.name}[{_index(target.at((i, j)) + 1, {})}] = X[i + 1, j + 1]")
+    out.add(f"{target.array.name}[{_index(target.at((m, i, j)) + 1, {})}] = X[i + 1, j + 1]")
+    out.close()
     out.close()
 
 
 def _gather(place: Place, rows: int, columns: int) -> str:
-    i, j = Index(0, (("i", 1),)), Index(0, (("j", 1),))
-    return f"[{place.array.name}[{_index(place.at((i, j)) + 1, {})}] for i in 0:{rows - 1}, j in 0:{columns - 1}]"
+    """A Julia matrix of the elements at a place."""
+    m, i, j = (Index(0, ((name, 1),)) for name in "mij")
+    return f"[{place.array.name}[{_index(place.at((m, i, j)) + 1, {})}] for i in 0:{rows - 1}, j in 0:{columns - 1}]"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._lowering import Lowering, Value, literal, rule
+from ._pointwise_rules import convert_element_type
 from ._program import Call, Expr, Index, Indices, Literal, Loop, Place, Position
 
 
@@ -111,8 +112,44 @@ def as_strided(
     lowering: Lowering, a: Value, size: Sequence[int], stride: Sequence[int], offset: int | None = None
 ) -> Value:
     """A view by strides, of contiguous memory."""
+    relative = _relative(lowering, a, size, stride, offset)
     place = lowering.place_of(lowering.contiguous(a))
-    return lowering.value_of(Place(place.array, place.offset + (offset or 0), tuple(size), tuple(stride)))
+    return lowering.value_of(Place(place.array, place.offset + relative, tuple(size), tuple(stride)))
+
+
+def _relative(lowering: Lowering, a: Value, size: Sequence[int], stride: Sequence[int], offset: int | None) -> int:
+    """Where a view by strides starts, counted from the start of `a`, which must hold all of it."""
+    fake = lowering.operands[0]
+    if not fake.is_contiguous():
+        raise NotImplementedError("strides of memory that is not contiguous")
+    relative = 0 if offset is None else offset - fake.storage_offset()
+    last = relative + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if 0 not in size and not 0 <= relative <= last < a.size:
+        raise NotImplementedError("strides that reach beyond the tensor")
+    return relative
+
+
+@rule("prims.as_strided_scatter", "aten.as_strided_scatter")
+def as_strided_scatter(
+    lowering: Lowering,
+    a: Value,
+    source: Value,
+    size: Sequence[int],
+    stride: Sequence[int],
+    offset: int | None = None,
+) -> Value:
+    """A copy of `a` with `source` in a view by strides."""
+    relative = _relative(lowering, a, size, stride, offset)
+    place = lowering.new_place(a.shape, a.dtype)
+    lowering.store(a, place)
+    lowering.store(source, Place(place.array, relative, tuple(size), tuple(stride)))
+    return lowering.value_of(place)
+
+
+@rule("aten.copy")
+def copy(lowering: Lowering, a: Value, source: Value, *options: Any) -> Value:
+    """`source` in the shape and dtype of `a`."""
+    return lowering.broadcast(convert_element_type(lowering, source, a.dtype), a.shape)
 
 
 @rule("aten.unbind", "aten.split", "aten.split_with_sizes", "aten.chunk", "prims.split")
@@ -164,11 +201,21 @@ def cat(lowering: Lowering, tensors: Sequence[Value], dim: int = 0) -> Value:
 @rule("aten.constant_pad_nd")
 def constant_pad_nd(lowering: Lowering, a: Value, pad: Sequence[int], value: float = 0) -> Value:
     """A frame of a constant; negative widths cut."""
-    shape, count = tuple(lowering.result.shape), len(a.shape)
+    count = len(a.shape)
     before = [0] * count
     for k in range(len(pad) // 2):
         before[count - 1 - k] = pad[2 * k]
-    place = lowering.new_place(shape, lowering.result.dtype)
+    return constant_pad_nd_to(lowering, a, before, tuple(lowering.result.shape), value)
+
+
+def constant_pad_nd_to(
+    lowering: Lowering, a: Value, before: Sequence[int], shape: Sequence[int], value: float
+) -> Value:
+    """`a` in a frame: `before` elements in front along every dimension, and `shape` in all."""
+    shape = tuple(shape)
+    if shape == a.shape and not any(before):
+        return lowering.realise(a)
+    place = lowering.new_place(shape, a.dtype)
     lowering.emit(Loop(place, Literal(literal(value, a.dtype))))
     starts = [max(b, 0) for b in before]
     skipped = [max(-b, 0) for b in before]
@@ -176,11 +223,11 @@ def constant_pad_nd(lowering: Lowering, a: Value, pad: Sequence[int], value: flo
         min(size - skip, total - start)
         for size, skip, total, start in zip(a.shape, skipped, shape, starts, strict=True)
     )
-    inner = Place(
-        place.array, sum(s * stride for s, stride in zip(starts, place.strides, strict=True)), kept, place.strides
-    )
+    if min(kept, default=1) <= 0:
+        return lowering.value_of(place)
+    offset = sum(s * stride for s, stride in zip(starts, place.strides, strict=True))
     cut = lowering.view(a, kept, lambda indices: tuple(i + s for i, s in zip(indices, skipped, strict=True)))
-    lowering.store(cut, inner)
+    lowering.store(cut, Place(place.array, offset, kept, place.strides))
     return lowering.value_of(place)
 
 
@@ -209,13 +256,13 @@ def _linear(lowering: Lowering, start: float, step: float) -> Value:
     return Value(tuple(lowering.result.shape), dtype, at, cheap=True)
 
 
-@rule("prims.full", "prims.full_like")
+@rule("prims.full", "prims.full_like", "aten.full", "aten.full_like")
 def full(lowering: Lowering, shape: Any, value: float, **options: Any) -> Value:
     """The same number everywhere."""
     return lowering.literal(value, lowering.result.dtype, tuple(lowering.result.shape))
 
 
-@rule("prims.scalar_tensor")
+@rule("prims.scalar_tensor", "aten.scalar_tensor")
 def scalar_tensor(lowering: Lowering, value: float, **options: Any) -> Value:
     """A number as a tensor."""
     return lowering.literal(value, lowering.result.dtype)
