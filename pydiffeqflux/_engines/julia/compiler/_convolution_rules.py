@@ -196,9 +196,7 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Value:
     """Means over windows."""
-    kernel, stride, padding, divisor = _pooling(
-        kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
-    )
+    kernel, stride, padding, divisor = _pooling(kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
     frame = _padded(lowering, x, padding, 2)
     shape = tuple(lowering.result.shape)
     place = lowering.new_place(shape, x.dtype)
@@ -223,9 +221,7 @@ def avg_pool2d_backward(
     divisor_override: int | None,
 ) -> Value:
     """Every element of a window gets an equal share."""
-    kernel, stride, padding, divisor = _pooling(
-        kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
-    )
+    kernel, stride, padding, divisor = _pooling(kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
     dy = lowering.realise(dy)
     lead = len(x.shape) - 2
     sizes = [n + 2 * p for n, p in zip(x.shape[lead:], padding, strict=True)]

@@ -102,7 +102,7 @@ def pull_state_program(f: TracedFunction) -> Program:
     """`(out, λ, u, p, t)`: out becomes λᵀ ∂f/∂u."""
 
     def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
-        _, vjp = torch.func.vjp(lambda x: f(x, leaves, parameters, t), u)
+        vjp = torch.func.vjp(lambda x: f(x, leaves, parameters, t), u)[1]
         return vjp(λ)
 
     return _program(f, pull, [f.inputs.u], [f.inputs.u.numel()])
@@ -114,7 +114,7 @@ def pull_parameters_program(f: TracedFunction) -> Program:
     def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
         if not (leaves or parameters):
             return (0.0 * λ.reshape(-1)[:1],)  # Julia's vector of parameters is never empty
-        _, vjp = torch.func.vjp(lambda x, y: f(u, x, y, t), leaves, parameters)
+        vjp = torch.func.vjp(lambda x, y: f(u, x, y, t), leaves, parameters)[1]
         dleaves, dparameters = vjp(λ)
         return (*dleaves, *dparameters)
 

@@ -41,9 +41,7 @@ def _advanced(
     def remap(outer: Indices) -> Indices:
         middle = outer[len(before) : len(before) + len(common)]
         plain = dict(zip([*before, *after], (*outer[: len(before)], *outer[len(before) + len(common) :]), strict=True))
-        return tuple(
-            computed(spread[k], middle, shape[k]) if k in spread else plain[k] for k in range(len(shape))
-        )
+        return tuple(computed(spread[k], middle, shape[k]) if k in spread else plain[k] for k in range(len(shape)))
 
     return result, remap
 
@@ -102,7 +100,9 @@ def index_select(lowering: Lowering, a: Value, dim: int, index: Value) -> Value:
     """Elements at integer positions along one dimension."""
     if not a.shape:
         return a
-    shape, remap = _advanced(lowering, a.shape, [None] * (dim % len(a.shape)) + [lowering.reshape(index, (index.size,))])
+    shape, remap = _advanced(
+        lowering, a.shape, [None] * (dim % len(a.shape)) + [lowering.reshape(index, (index.size,))]
+    )
     return _read(lowering, a, shape, remap)
 
 

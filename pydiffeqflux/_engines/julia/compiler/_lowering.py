@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
+from torch.utils._pytree import tree_leaves
 
 from ._program import (
     Array,
@@ -25,7 +26,7 @@ from ._program import (
     Statement,
     contiguous_strides,
 )
-from ._trace import CannotCompileError, captured, operation_name
+from ._trace import CannotCompileError, captured, operation_name, where
 
 
 @dataclass(eq=False)
@@ -168,6 +169,7 @@ class Lowering:
 
     def new_place(self, shape: Sequence[int], dtype: torch.dtype) -> Place:
         """Fresh memory."""
+        check_dtype(dtype, stored=True)
         self._counter += 1
         shape = tuple(shape)
         array = Array(f"b{self._counter}", math.prod(shape), dtype, "buffer")
@@ -224,7 +226,7 @@ class Lowering:
                     result = self.realise(result)
                 environment[node] = result
             elif node.op == "output":
-                flat = torch.utils._pytree.tree_leaves(node.args[0])
+                flat = tree_leaves(node.args[0])
                 return [environment[leaf] if isinstance(leaf, Node) else leaf for leaf in flat]
         raise AssertionError("a graph has an output")
 
@@ -234,7 +236,7 @@ class Lowering:
             if known is tensor:
                 return self.value_of(Place(array, 0, tuple(tensor.shape), contiguous_strides(tuple(tensor.shape))))
         array = Array(f"c{len(self.program.constants) + 1}", tensor.numel(), tensor.dtype, "constant")
-        check_dtype(tensor.dtype)
+        check_dtype(tensor.dtype, stored=True)
         self.program.constants[array] = tensor
         return self.value_of(Place(array, 0, tuple(tensor.shape), contiguous_strides(tuple(tensor.shape))))
 
@@ -253,7 +255,7 @@ class Lowering:
         try:
             if isinstance(self.result, Tensor):
                 check_dtype(self.result.dtype)
-            result = RULES[name](self, *arguments, **keywords)
+            result: Any = RULES[name](self, *arguments, **keywords)
         except CannotCompileError as error:
             raise CannotCompileError(error.reason, error.where or where(node)) from None
         except _NOT_COVERED as error:
@@ -262,7 +264,8 @@ class Lowering:
             expected = (tuple(self.result.shape), self.result.dtype)
             if (result.shape, result.dtype) != expected:
                 raise CannotCompileError(
-                    f"the rule for {name} gives {result.shape}, {result.dtype} where torch gives {expected}", where(node)
+                    f"the rule for {name} gives {result.shape}, {result.dtype} where torch gives {expected}",
+                    where(node),
                 )
         return result
 
@@ -295,16 +298,6 @@ def _count(user: Node, node: Node) -> int:
 
     torch.fx.map_arg((user.args, user.kwargs), visit)
     return found
-
-
-def where(node: Node) -> str:
-    """The line of the user's code that an operation comes from, where torch has noted it."""
-    lines = [line.strip() for line in (node.meta.get("stack_trace") or "").strip().splitlines()]
-    places = [i for i, line in enumerate(lines) if line.startswith("File") and "/torch/" not in line]
-    if not places:
-        return ""
-    i = places[-1]
-    return " ".join(lines[i : i + 2])
 
 
 def _promoted(dtypes: Sequence[torch.dtype]) -> torch.dtype:
@@ -346,9 +339,9 @@ JULIA_TYPES = {
 }
 
 
-def check_dtype(dtype: torch.dtype) -> None:
-    """Refuse dtypes that have no place in the program."""
-    if dtype not in JULIA_TYPES:
+def check_dtype(dtype: torch.dtype, *, stored: bool = False) -> None:
+    """Refuse dtypes that have no place in the program; bytes may be computed with, as `torch.eye` does, not stored."""
+    if dtype not in JULIA_TYPES and (stored or dtype != torch.uint8):
         raise CannotCompileError(f"{dtype} is not supported")
 
 

@@ -65,7 +65,6 @@ TEMPLATES = {
     "bitwise_xor": "xor({0}, {1})",
     "logical_and": "({0} & {1})",
     "logical_or": "({0} | {1})",
-    "where": "ifelse({0}, {1}, {2})",
 }
 """Operation to Julia expression; `{0}` is the first argument."""
 
@@ -94,6 +93,14 @@ def eq(lowering: Lowering, a: Any, b: Any) -> Value:
 def ne(lowering: Lowering, a: Any, b: Any) -> Value:
     """Whether two numbers differ."""
     return lowering.elementwise(f"(!{EQUAL})", a, b)
+
+
+@rule("prims.where")
+def where(lowering: Lowering, condition: Value, a: Any, b: Any) -> Value:
+    """One or the other."""
+    dtype = lowering.result.dtype
+    a, b = (x if isinstance(x, Value) else lowering.literal(x, dtype) for x in (a, b))
+    return lowering.elementwise("ifelse({0}, {1}, {2})", condition, a, b)
 
 
 @rule("prims.add")

@@ -189,7 +189,7 @@ class ScatterAdd:
 
 @dataclass(eq=False)
 class Solve:
-    """`target = left \\ right` for stacks of small dense matrices."""
+    """The solutions of `left @ target = right`, for stacks of small dense matrices."""
 
     target: Place
     left: Place

@@ -151,9 +151,7 @@ def _position(lowering: Lowering, a: Value, dim: int, found: Value, *, keepdim: 
     one = tuple(1 if k == dim else n for k, n in enumerate(a.shape))
     wanted = lowering.broadcast(lowering.reshape(found, one), a.shape)
     template = f"ifelse({EQUAL} | isnan({{0}}), {{2}}, {size})"
-    where = Value(
-        a.shape, torch.int64, lambda i: Call(template, (a.at(i), wanted.at(i), position(i[dim])))
-    )
+    where = Value(a.shape, torch.int64, lambda i: Call(template, (a.at(i), wanted.at(i), position(i[dim]))))
     return reduce(lowering, where, [dim], "min", size, keepdim=keepdim)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch._decomp import global_decomposition_table
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
@@ -27,6 +27,7 @@ class CannotCompileError(Exception):
         self.where = where
 
 
+_WRITES_OUTSIDE = "it writes in place to a tensor that is not its own"
 _WRITES = (torch.ops.aten.copy_.default, torch.ops.prims.copy_to.default)
 
 
@@ -51,7 +52,7 @@ def trace(
     table = {
         operation: decomposition
         for operation, decomposition in global_decomposition_table["post_autograd"].items()
-        if decompose and operation_name(operation) not in keep
+        if decompose and isinstance(operation, torch._ops.OpOverload) and operation_name(operation) not in keep
     }
 
     def tracer(traced: Callable[..., Any]) -> Callable[..., GraphModule]:
@@ -73,9 +74,24 @@ def trace(
         raise
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
+        if "mutating a non-functional tensor" in first:
+            raise CannotCompileError(_WRITES_OUTSIDE, _where(error)) from error
         raise CannotCompileError(f"torch cannot trace it: {first}", _where(error)) from error
+    for node in graph.graph.nodes:
+        if node.target in _WRITES:
+            raise CannotCompileError(_WRITES_OUTSIDE, where(node))
     graph.graph.eliminate_dead_code()
     return graph
+
+
+def where(node: Node) -> str:
+    """The line of the user's code that an operation comes from, where torch has noted it."""
+    lines = [line.strip() for line in (node.meta.get("stack_trace") or "").strip().splitlines()]
+    places = [i for i, line in enumerate(lines) if line.startswith("File") and "/torch/" not in line]
+    if not places:
+        return ""
+    i = places[-1]
+    return " ".join(lines[i : i + 2])
 
 
 def _where(error: BaseException) -> str:

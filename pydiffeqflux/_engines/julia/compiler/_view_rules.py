@@ -1,6 +1,6 @@
 """Operations that rearrange elements without computing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._lowering import Lowering, Value, literal, rule
@@ -111,7 +111,9 @@ def diagonal(lowering: Lowering, a: Value, offset: int = 0, dim1: int = 0, dim2:
 def as_strided(
     lowering: Lowering, a: Value, size: Sequence[int], stride: Sequence[int], offset: int | None = None
 ) -> Value:
-    """A view by strides, of contiguous memory."""
+    """A view by strides."""
+    if not lowering.operands[0].is_contiguous():
+        return lowering.view(a, tuple(size), _by_strides(lowering.operands[0], size, stride, offset))
     relative = _relative(lowering, a, size, stride, offset)
     place = lowering.place_of(lowering.contiguous(a))
     return lowering.value_of(Place(place.array, place.offset + relative, tuple(size), tuple(stride)))
@@ -127,6 +129,31 @@ def _relative(lowering: Lowering, a: Value, size: Sequence[int], stride: Sequenc
     if 0 not in size and not 0 <= relative <= last < a.size:
         raise NotImplementedError("strides that reach beyond the tensor")
     return relative
+
+
+def _by_strides(
+    fake: Any, size: Sequence[int], stride: Sequence[int], offset: int | None
+) -> Callable[[Indices], Indices]:
+    """From indices of a view by strides to those of a tensor with gaps, whose strides those of the view must be."""
+    relative = 0 if offset is None else offset - fake.storage_offset()
+    found = []
+    for n, step in zip(size, stride, strict=True):
+        dims = [d for d in range(fake.ndim) if fake.stride(d) == step and fake.shape[d] >= n]
+        if n != 1 and not dims:
+            raise NotImplementedError("strides of memory that is not contiguous")
+        found.append(dims[0] if dims else None)
+    reach = [1 + sum(n - 1 for n, d in zip(size, found, strict=True) if d == k) for k in range(fake.ndim)]
+    if relative or any(most > n for most, n in zip(reach, fake.shape, strict=True)):
+        raise NotImplementedError("strides that reach beyond the tensor")
+
+    def remap(indices: Indices) -> Indices:
+        result = [Index()] * fake.ndim
+        for index, dim in zip(indices, found, strict=True):
+            if dim is not None:
+                result[dim] = result[dim] + index
+        return tuple(result)
+
+    return remap
 
 
 @rule("prims.as_strided_scatter", "aten.as_strided_scatter")

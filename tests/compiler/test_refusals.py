@@ -1,0 +1,94 @@
+"""What cannot be compiled is refused, and the message names the line of the user's code."""
+
+import pytest
+import torch
+
+import pydiffeqflux as de
+
+pytestmark = pytest.mark.julia
+CAPTURED = torch.ones(3, dtype=torch.float64)
+
+
+def _branch(u, p, t):
+    if u.sum() > 0:  # here
+        return u
+    return -u
+
+
+def _unknown(u, p, t):
+    return torch.fft.fft(u).real  # here
+
+
+def _sorted(u, p, t):
+    return u.sort().values  # here
+
+
+def _random(u, p, t):
+    return u * torch.rand(3)  # here
+
+
+def _dropout(u, p, t):
+    return torch.nn.functional.dropout(u, 0.5)  # here
+
+
+def _number(u, p, t):
+    return u * u.sum().item()  # here
+
+
+def _mask(u, p, t):
+    return u * u[u > 0].sum()  # here
+
+
+def _writes_constant(u, p, t):
+    CAPTURED.add_(1.0)  # here
+    return u * CAPTURED
+
+
+def _writes_state(u, p, t):
+    CAPTURED.copy_(u)  # here
+    return u * CAPTURED
+
+
+def _writes_part(u, p, t):
+    CAPTURED[0] = 2.0  # here
+    return u * CAPTURED
+
+
+def _writes_argument(u, p, t):
+    u[0] = 2.0
+    return -u
+
+
+REASONS = {
+    _branch: "depends on values",
+    _unknown: "_fft_r2c",
+    _sorted: "aten.sort",
+    _random: "random numbers",
+    _dropout: "random numbers",
+    _number: "depends on values",
+    _mask: "depends on values",
+    _writes_constant: "writes in place",
+    _writes_state: "writes in place",
+    _writes_part: "writes in place",
+    _writes_argument: "writes in place",
+}
+
+
+@pytest.mark.parametrize("f", REASONS, ids=lambda f: f.__name__)
+def test_required_compilation_raises(f):
+    prob = de.ODEProblem(f, torch.ones(3, dtype=torch.float64), (0.0, 0.1))
+    before = CAPTURED.clone()
+    with pytest.raises(de.UnsupportedError, match=REASONS[f]) as caught:
+        de.solve(prob, de.Tsit5(), engine="julia", compile=True)
+    if f is not _writes_argument:
+        assert "# here" in str(caught.value)
+    if f not in (_writes_constant, _writes_state, _writes_part):
+        assert torch.equal(CAPTURED, before)
+
+
+def test_fallback_warns_once():
+    prob = de.ODEProblem(_sorted, torch.ones(3, dtype=torch.float64), (0.0, 0.1))
+    with pytest.warns(de.JuliaWarning, match=r"aten\.sort"):
+        first = de.solve(prob, de.Tsit5(), engine="julia")
+    second = de.solve(prob, de.Tsit5(), engine="julia")
+    assert torch.equal(first.u, second.u)
