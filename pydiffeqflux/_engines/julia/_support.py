@@ -104,9 +104,9 @@ def brings_vjp(rhs: SourceRightHandSide, sensealg: AbstractSensealg | None) -> b
 
 
 def support_matrix() -> str:
-    """The table of sensealgs and right-hand sides, in Markdown."""
+    """The table of sensealgs and right-hand sides for ODEs on the julia engine, in Markdown."""
     rows = [
-        "| sensealg | torch function or module | `JuliaSource` | `JuliaSource`, Rosenbrock method |",
+        "| sensealg, julia engine | torch function or module | `JuliaSource` | `JuliaSource`, Rosenbrock method |",
         "|---|---|---|---|",
     ]
     for cls in SENSEALGS:
