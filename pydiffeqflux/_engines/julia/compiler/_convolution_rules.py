@@ -235,23 +235,59 @@ def avg_pool2d_backward(
     return _cut(lowering, lowering.value_of(place), padding, x.shape[lead:])
 
 
+@rule("aten._adaptive_avg_pool2d_backward")
+def adaptive_avg_pool2d_backward(lowering: Lowering, dy: Value, x: Value) -> Value:
+    """Every element of a window gets an equal share; windows differ in size."""
+    dy = lowering.realise(dy)
+    place = lowering.new_place(x.shape, dy.dtype)
+    variables = loop_variables(len(x.shape))
+    inner = _named("r", 2)
+    factors = []
+    for k in (0, 1):
+        small, large = dy.shape[k - 2], x.shape[k - 2]
+        # torch itself says what the shares are: the means of unit vectors
+        unit = torch.eye(large, dtype=dy.dtype)[:, None]
+        share = lowering.constant(torch.nn.functional.adaptive_avg_pool1d(unit, small)[:, 0].contiguous())
+        factors.append(share.at((variables[k - 2], inner[k])))
+    value = Call("({0} * {1} * {2})", (dy.at((*variables[:-2], *inner)), *factors))
+    lowering.emit(Accumulate(place, dy.shape[-2:], "+", literal(0, dy.dtype), value))
+    return lowering.value_of(place)
+
+
+def _gathered(lowering: Lowering, dy: Value, shape: Sequence[int], sources: Sequence[torch.Tensor]) -> Value:
+    """Every element gets the sum over its copies: along the last dimensions element k was copied from `sources[k]`."""
+    dy = lowering.realise(dy)
+    place = lowering.new_place(shape, dy.dtype)
+    lowering.emit(Loop(place, Literal(literal(0, dy.dtype))))
+    variables = loop_variables(len(shape))
+    lead = len(shape) - len(sources)
+    indices = list(variables[:lead])
+    for variable, source in zip(variables[lead:], sources, strict=True):
+        indices.append(Index(0, ((lowering.constant(source).at((variable,)), 1),)))
+    lowering.emit(ScatterAdd(dy.shape, place.array, place.at(tuple(indices)), dy.at(variables), True))
+    return lowering.value_of(place)
+
+
 @rule("aten.upsample_nearest1d_backward", "aten.upsample_nearest2d_backward")
 def upsample_nearest_backward(
     lowering: Lowering, dy: Value, output_size: Sequence[int], input_size: Sequence[int], *scales: float | None
 ) -> Value:
     """Every element gets the sum over its copies."""
-    dims = len(output_size)
-    place = lowering.new_place(input_size, dy.dtype)
-    lowering.emit(Loop(place, Literal(literal(0, dy.dtype))))
-    dy = lowering.realise(dy)
-    variables = loop_variables(2 + dims)
-    indices = list(variables[:2])
+    sources = []
     for k, (large, small) in enumerate(zip(output_size, input_size[2:], strict=True)):
         # torch itself says which element is copied where, with its own rounding
         numbers = torch.arange(small, dtype=torch.float64).reshape(1, 1, -1)
         scale = scales[k] if k < len(scales) else None
-        copied = torch.ops.aten.upsample_nearest1d.default(numbers, [large], scale).reshape(-1).long()
-        source = lowering.constant(copied)
-        indices.append(Index(0, ((source.at((variables[2 + k],)), 1),)))
-    lowering.emit(ScatterAdd(dy.shape, place.array, place.at(tuple(indices)), dy.at(variables), True))
-    return lowering.value_of(place)
+        sources.append(torch.ops.aten.upsample_nearest1d.default(numbers, [large], scale).reshape(-1).long())
+    return _gathered(lowering, dy, input_size, sources)
+
+
+@rule("aten.replication_pad1d_backward", "aten.replication_pad2d_backward", "aten.replication_pad3d_backward")
+def replication_pad_backward(lowering: Lowering, dy: Value, x: Value, padding: Sequence[int]) -> Value:
+    """Every element at the border gets the sum over its copies."""
+    count = len(x.shape)
+    sources = []
+    for k in reversed(range(len(padding) // 2)):
+        dim = count - 1 - k
+        sources.append((torch.arange(dy.shape[dim]) - padding[2 * k]).clamp(0, x.shape[dim] - 1))
+    return _gathered(lowering, dy, x.shape, sources)

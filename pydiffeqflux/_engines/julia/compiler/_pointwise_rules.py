@@ -134,6 +134,12 @@ def pow_(lowering: Lowering, a: Any, b: Any) -> Value:
     return lowering.elementwise("TorchMath.pow({0}, {1})", a, b)
 
 
+@rule("aten.softshrink_backward")
+def softshrink_backward(lowering: Lowering, gradient: Value, a: Value, width: float) -> Value:
+    """The gradient where the argument lies outside of a band around zero."""
+    return lowering.elementwise("ifelse(abs({1}) <= {2}, zero({0}), {0})", gradient, a, width)
+
+
 @rule("prims.convert_element_type")
 def convert_element_type(lowering: Lowering, a: Value, dtype: torch.dtype) -> Value:
     """A change of dtype."""

@@ -96,6 +96,10 @@ def select(lowering: Lowering, a: Value, dim: int, index: int) -> Value:
 @rule("aten.diagonal")
 def diagonal(lowering: Lowering, a: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
     """The diagonal of two dimensions, which becomes the last one."""
+    return _diagonal(lowering, a, tuple(lowering.result.shape), offset, dim1, dim2)
+
+
+def _diagonal(lowering: Lowering, a: Value, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Value:
     dim1, dim2 = dim1 % len(a.shape), dim2 % len(a.shape)
 
     def remap(indices: Indices) -> Indices:
@@ -104,7 +108,25 @@ def diagonal(lowering: Lowering, a: Value, offset: int = 0, dim1: int = 0, dim2:
         found = {dim1: k + max(-offset, 0), dim2: k + max(offset, 0)}
         return tuple(found[d] if d in found else next(rest) for d in range(len(a.shape)))
 
-    return lowering.view(a, tuple(lowering.result.shape), remap)
+    return lowering.view(a, shape, remap)
+
+
+@rule("aten.diagonal_scatter")
+def diagonal_scatter(
+    lowering: Lowering, a: Value, source: Value, offset: int = 0, dim1: int = 0, dim2: int = 1
+) -> Value:
+    """A copy of `a` with another diagonal."""
+    whole = lowering.value_of(lowering.new_place(a.shape, a.dtype))
+    lowering.store(a, lowering.place_of(whole))
+    lowering.store(source, lowering.place_of(_diagonal(lowering, whole, source.shape, offset, dim1, dim2)))
+    return whole
+
+
+@rule("aten.diag_embed")
+def diag_embed(lowering: Lowering, a: Value, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Value:
+    """Zeros with a diagonal."""
+    zeros = lowering.literal(0, a.dtype, tuple(lowering.result.shape))
+    return diagonal_scatter(lowering, zeros, a, offset, dim1, dim2)
 
 
 @rule("aten.as_strided", "prims.as_strided")
