@@ -80,7 +80,8 @@ def solve(
             doctor` tells) and has what is asked for, and embedded elsewhere. The environment variable
             `PYDIFFEQFLUX_ENGINE` can name the one that `"auto"` takes.
         compile: on the julia engine, whether a torch `f` is compiled to Julia: `None` where it can be, else it is
-            called back and a [`JuliaWarning`][] names the reason; `True` makes that an error; `False` always calls back.
+            called back and a [`JuliaWarning`][] names the reason; `True` makes that an error, `False` always calls
+            back.
         progress: whether to show a progress bar.
         verbose: whether a solve that fails warns ([`SolveWarning`][]).
 

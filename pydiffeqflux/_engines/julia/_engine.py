@@ -201,7 +201,7 @@ def _check_step_size(spec: SolveSpec) -> None:
         reason = "adaptive=False" if spec.alg.is_adaptive else f"{spec.alg!r} has no error estimate, so it"
         raise InvalidOptionError(f"{reason} needs a step size: pass dt=..., or use an adaptive algorithm (Tsit5()).")
     if isinstance(spec.options.controller, PredictiveController) and not spec.alg.is_stiff:
-        raise UnsupportedError("Julia's PredictiveController is for implicit methods; use PIController or leave it out.")
+        raise UnsupportedError("Julia's PredictiveController is for implicit methods; use PIController, or none.")
 
 
 def _solve_arguments(
