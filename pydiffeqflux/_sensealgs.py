@@ -13,12 +13,20 @@ parameters and S of steps:
 | `BacksolveAdjoint` | one solve of 2N + P states backwards | O(N) | reversible ODEs only |
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AbstractSensealg:
-    """Base of the sensitivity algorithms."""
+    """Base of the sensitivity algorithms. Only options that differ from their defaults are printed."""
+
+    def __repr__(self) -> str:
+        chosen = [
+            f"{option.name}={getattr(self, option.name)!r}"
+            for option in fields(self)
+            if getattr(self, option.name) != option.default
+        ]
+        return f"{type(self).__name__}({', '.join(chosen)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ Autojacvec = ReverseDiffVJP | TrackerVJP | bool | None
 torch does it, and only `None` is accepted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ReverseDiffAdjoint(AbstractSensealg):
     """Reverse-mode differentiation through the steps of the solver ("discretise, then optimise").
 
@@ -56,7 +64,7 @@ class ReverseDiffAdjoint(AbstractSensealg):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TrackerAdjoint(AbstractSensealg):
     """Reverse mode through the steps of Julia's solver by Tracker.jl, with operations on whole arrays.
 
@@ -64,7 +72,7 @@ class TrackerAdjoint(AbstractSensealg):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ForwardSensitivity(AbstractSensealg):
     """The sensitivity equations ∂u/∂p are solved along with the ODE, N (1 + P) states together.
 
@@ -75,7 +83,7 @@ class ForwardSensitivity(AbstractSensealg):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ForwardDiffSensitivity(AbstractSensealg):
     """Forward mode through the steps of the solver: the sensitivities ∂u/∂(u0, p) are carried along.
 
@@ -90,7 +98,7 @@ class ForwardDiffSensitivity(AbstractSensealg):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BacksolveAdjoint(AbstractSensealg):
     """The adjoint of Chen et al. 2018: the ODE itself is solved backwards together with its adjoint.
 
@@ -109,7 +117,7 @@ class BacksolveAdjoint(AbstractSensealg):
     autojacvec: Autojacvec = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class InterpolatingAdjoint(AbstractSensealg):
     """The adjoint ODE is solved backwards, the states read from the dense output of the forward solution.
 
@@ -126,7 +134,7 @@ class InterpolatingAdjoint(AbstractSensealg):
     autojacvec: Autojacvec = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class QuadratureAdjoint(AbstractSensealg):
     """The adjoint state is solved backwards densely; the parameter gradient is an adaptive Gauss-Kronrod quadrature.
 
@@ -145,7 +153,7 @@ class QuadratureAdjoint(AbstractSensealg):
     autojacvec: Autojacvec = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GaussAdjoint(AbstractSensealg):
     """The adjoint state is solved backwards; the parameter gradient is integrated by Gauss quadrature on each step.
 
@@ -162,7 +170,7 @@ class GaussAdjoint(AbstractSensealg):
     autojacvec: Autojacvec = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GaussKronrodAdjoint(AbstractSensealg):
     """As `GaussAdjoint`, with a Gauss-Kronrod quadrature that is refined until it is accurate.
 
