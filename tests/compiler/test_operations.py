@@ -49,7 +49,7 @@ FAMILIES = {
     "activations 1": lambda u: F.gelu(u) + F.gelu(u, approximate="tanh") + F.silu(u) + F.mish(u) + F.softplus(u),
     "activations 2": lambda u: F.elu(u) + F.selu(u) + F.celu(u, 0.7) + F.hardtanh(u) + F.leaky_relu(u) + F.relu6(u),
     "activations 3": lambda u: F.logsigmoid(u) + u.sigmoid() + F.softsign(u) + F.hardswish(u) + F.tanhshrink(u),
-    "activations 4": lambda u: F.prelu(u, _like(u, 6)) + F.softshrink(u) + F.threshold(u, 0.1, 3.0) + F.hardsigmoid(u),
+    "activations 4": lambda u: F.prelu(u, _like(u, 6)) + F.softshrink(u) + F.threshold(u, 0.1, 3.0),
     "glu": lambda u: F.glu(u) * F.glu(u, 0).sum(),
     "sums": lambda u: u - u.sum(-1, keepdim=True) + u.sum() + u.mean(0) + u.nansum(1)[:, None],
     "products": lambda u: u * u.prod(1, keepdim=True) + u.prod(0) + u.prod(),
@@ -88,7 +88,7 @@ FAMILIES = {
     "indexed twice": lambda u: u[ROWS[:2], COLUMNS] * u[ROWS[2:4, None], :2] + u[ROWS][:2, COLUMNS].sum(-1),
     "indexed apart": lambda u: u.reshape(4, 3, 2)[ROWS[:2], :, torch.tensor([1, 0])],
     "gathered": lambda u: u.gather(1, torch.tensor([[0, 5], [2, 2]])) + u.take_along_dim(ROWS[:2, None] % 4, 0)[:, :2],
-    "scattered": lambda u: u.scatter(1, torch.tensor([[0, 5], [2, 1]]), u.sin()) + u.scatter_add(0, ROWS[:4, None].abs().expand(4, 6), u),
+    "scattered": lambda u: u.scatter(1, torch.tensor([[0, 5], [2, 1]]), u[:2, :2].sin()) + u.scatter_add(0, ROWS[:4, None].abs().expand(4, 6), u),
     "put": lambda u: torch.zeros_like(u).index_put((ROWS[:2],), u[:2]) + u.index_add(0, ROWS.abs(), u[[0, 1, 2, 3, 0]]),
     "embedding": lambda u: u * F.embedding(torch.tensor([0, 2, 1, 2]), _like(u, 3, 6)) + F.embedding(ROWS[:4].abs(), u),
     "conv1d": lambda u: F.conv1d(u[None], _like(u, 5, 4, 3), _like(u, 5), padding=1, stride=2),
@@ -141,7 +141,7 @@ def test_nan_reaches_extrema():
         )
         == 0
     )
-    assert compare(lambda v: torch.stack([v.argmax(1), v.argmin(1)]) * 1.0, u.double(), derivative=False) == 0
+    assert compare(lambda v: torch.stack([v.argmax(1), v.argmin(1)]).double(), u.double(), derivative=False) == 0
 
 
 def test_infinite_numbers():

@@ -248,6 +248,10 @@ class Lowering:
         name = operation_name(node.target)
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             raise CannotCompileError(f"it draws random numbers, by {name}", where(node))
+        if name == "aten._local_scalar_dense":
+            raise CannotCompileError(
+                "it depends on values, not only on shapes (a tensor is made a number)", where(node)
+            )
         if name not in RULES:
             raise CannotCompileError(f"there is no rule for the operation {name}", where(node))
         self.result = node.meta.get("val")

@@ -61,7 +61,7 @@ def trace(
             decomposition_table=table,
             tracing_mode="fake",
             _allow_non_fake_inputs=True,
-            record_stack_traces=True,
+            record_stack_traces=not decompose,  # the second trace takes over what the first one recorded
         )
 
     try:
@@ -87,7 +87,11 @@ def trace(
 def where(node: Node) -> str:
     """The line of the user's code that an operation comes from, where torch has noted it."""
     lines = [line.strip() for line in (node.meta.get("stack_trace") or "").strip().splitlines()]
-    places = [i for i, line in enumerate(lines) if line.startswith("File") and "/torch/" not in line]
+    places = [
+        i
+        for i, line in enumerate(lines)
+        if line.startswith("File") and "/torch/" not in line and "pydiffeqflux/_" not in line.replace("\\", "/")
+    ]
     if not places:
         return ""
     i = places[-1]

@@ -42,6 +42,7 @@ def transpose(lowering: Lowering, a: Value, permutation: Sequence[int]) -> Value
     "aten._reshape_alias",
     "aten.unsqueeze",
     "aten.squeeze",
+    "aten.squeeze_",
 )
 def reshape(lowering: Lowering, a: Value, *arguments: Any) -> Value:
     """Any operation that keeps the row-major order."""
