@@ -61,8 +61,7 @@ class TracedFunction:
     def __call__(self, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> Tensor:
         """The function with other values of the captured parameters."""
         replaced = dict(zip(self._names, parameters, strict=True))
-        with torch.fx.traceback.preserve_node_meta():  # the user's lines, for the operations of the second trace
-            return _Interpreter(self._graph, replaced).run(u, *leaves, t)
+        return _Interpreter(self._graph, replaced).run(u, *leaves, t)
 
 
 def trace_plain(function: Callable[[Tensor, list[Tensor], Tensor], Tensor], inputs: Inputs) -> GraphModule:

@@ -61,7 +61,7 @@ def trace(
             decomposition_table=table,
             tracing_mode="fake",
             _allow_non_fake_inputs=True,
-            record_stack_traces=not decompose,  # the second trace takes over what the first one recorded
+            record_stack_traces=True,
         )
 
     try:
