@@ -233,3 +233,15 @@ def test_the_state_can_be_a_number():
         sol.u[-1].backward()
         assert sol.u.shape == (2,)
         assert abs(u0.grad.item() - 0.36787944) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["compiled", "callback"])
+def test_pollution(kind):
+    ref = reference("pollution")
+    prob, u0, p = problem(ref, kind, grad=True)
+    sol = de.solve(prob, de.Rodas5P(), saveat=ref.t, abstol=1e-11, reltol=1e-9, engine="julia", **KINDS[kind])
+    assert relative(sol.u.detach(), ref.u) < BAR
+    half_square_distance(sol.u).backward()
+    assert relative(u0.grad, ref.grad_u0) < BAR
+    # as for Robertson
+    assert relative(ref.p * p.grad, ref.p * ref.grad_p) < BAR
