@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.integrate import solve_ivp
+from scipy.integrate import solve_ivp  # pyright: ignore[reportMissingImports]
 from torch import Tensor
-from torchdiffeq import odeint, odeint_adjoint
+from torchdiffeq import odeint, odeint_adjoint  # pyright: ignore[reportMissingImports]
 
 import pydiffeqflux as de
 
