@@ -37,7 +37,10 @@ const GIVING_UP = ("Interrupted. Larger maxiters", "Aborting", "NaN dt detected"
 
 function Logging.handle_message(logger::FailureLogger, level, message, arguments...; keywords...)
     text = string(message)
-    any(phrase -> occursin(phrase, text), GIVING_UP) && push!(logger.failures, text)
+    # the first line may name a setting of the log
+    for line in eachsplit(text, '\n')
+        any(phrase -> occursin(phrase, line), GIVING_UP) && push!(logger.failures, String(strip(line)))
+    end
     return nothing
 end
 
@@ -65,6 +68,9 @@ function adjoint_with(record::Record{T}, alg, sensealg, a::AdjointArguments) whe
     logger = FailureLogger(String[])
     du0, dp = Logging.with_logger(() -> gradients(record, alg, sensealg, times, cotangents), logger)
     isempty(logger.failures) || throw(AdjointFailed(first(logger.failures)))
+    # the adjoints return λ at the start, of which the gradient is Mᵀλ
+    mass_matrix = record.solution.prob.f.mass_matrix
+    sensealg isa Continuous && mass_matrix isa Matrix && (du0 = mass_matrix' * du0)
     copyto!(wrap(T, a.du0, n), du0)
     a.dp == 0 || copyto!(wrap(T, a.dp, n_p), vec(dp))
     return nothing
@@ -81,21 +87,76 @@ end
 (c::Cotangents)(out, u, p, t, i) = (out .= @view(c.columns[:, i]); nothing)
 
 function gradients(record::Record{T}, alg, sensealg::Continuous, times, cotangents::Matrix{T}) where {T}
-    s, tspan = record.stepping, record.solution.prob.tspan
     return SciMLSensitivity.adjoint_sensitivities(
         record.solution,
         alg;
         t=times,
         dgdu_discrete=Cotangents(cotangents),
         sensealg,
+        adjoint_options(record)...,
+    )
+end
+
+"""
+As SciMLSensitivity's, but the quadrature begins with the steps of the adjoint: a rule that begins with whole intervals
+between save points overlooks the fast transients that a stiff problem has behind each of them, and believes that it has
+converged. Its tolerances are those of the sensealg.
+"""
+function gradients(
+    record::Record{T}, alg, sensealg::SciMLSensitivity.QuadratureAdjoint, times, cotangents::Matrix{T}
+) where {T}
+    s, solution = record.stepping, record.solution
+    problem, jumps = SciMLSensitivity.ODEAdjointProblem(
+        solution, sensealg, alg, times, Cotangents(cotangents), nothing, nothing, nothing, nothing, Val(true)
+    )
+    adjoint = SciMLBase.solve(problem, alg; save_everystep=true, save_start=true, adjoint_options(record)...)
+    integrand = SciMLSensitivity.AdjointSensitivityIntegrand(solution, adjoint, sensealg, nothing)
+    steps = unique!(sort(adjoint.t))
+    dp, _ = SciMLSensitivity.quadgk(
+        integrand,
+        steps;
+        atol=isnan(sensealg.abstol) ? s.abstol : sensealg.abstol,
+        rtol=isnan(sensealg.reltol) ? s.reltol : sensealg.reltol,
+    )
+    total = solution.prob.tspan[1] < solution.prob.tspan[2] ? vec(dp) : -vec(dp)
+    add_algebraic!(total, jumps, integrand, solution)
+    return last(adjoint.u), total
+end
+
+"What the algebraic equations of a singular mass matrix add at the save points."
+function add_algebraic!(dp::Vector, jumps, integrand, solution)
+    λ, u, part = zero(integrand.λ), zero(integrand.y), zero(dp)
+    for (values, t) in jumps.Δλas
+        λ[jumps.diffcache.algevar_idxs] .= values
+        solution(u, t)
+        SciMLSensitivity.vec_pjac!(part, λ, u, t, integrand)
+        dp .+= part
+    end
+    return nothing
+end
+
+"The options of a solve backwards: those of the solve forwards."
+function adjoint_options(record::Record{T}) where {T}
+    s, tspan = record.stepping, record.solution.prob.tspan
+    return (;
         abstol=T(s.abstol),
         reltol=T(s.reltol),
         adaptive=s.adaptive,
         maxiters=s.maxiters,
         verbose=SciMLLogging.Standard(),
+        consistent_start(record.solution.prob.f.mass_matrix, T)...,
         step_size(s, sign(tspan[1] - tspan[2]))...,
     )
 end
+
+"λ at the end must satisfy the algebraic equations of the adjoint; nobody else sees to that."
+consistent_start(::Matrix, ::Type{T}) where {T} =
+    (; initializealg=SciMLSensitivity.BrownFullBasicInit(; abstol=sqrt(eps(T)) / 100))
+consistent_start(::Any, ::Type) = (;)
+
+# u0 was found consistent when the problem was solved, and partial derivatives would be taken for a residual
+start_as_given(::Matrix) = (; initializealg=SciMLBase.NoInit())
+start_as_given(::Any) = (;)
 
 function gradients(record::Record{T}, alg, sensealg, times, cotangents::Matrix{T}) where {T}
     s, prob = record.stepping, record.solution.prob
@@ -114,6 +175,7 @@ function gradients(record::Record{T}, alg, sensealg, times, cotangents::Matrix{T
         adaptive=s.adaptive,
         maxiters=s.maxiters,
         verbose=SciMLLogging.Standard(),
+        start_as_given(prob.f.mass_matrix)...,
         step_size(s, sign(prob.tspan[2] - prob.tspan[1]))...,
     )
     tangents = ChainRulesCore.unthunk.(pullback(cotangents))

@@ -109,12 +109,16 @@ Handle of an algorithm that switches between two: OrdinaryDiffEq's `AutoAlgSwitc
 switching_algorithm(nonstiff::Integer, stiff::Integer, options::Integer) =
     handle(OrdinaryDiffEqCore.AutoAlgSwitch(HANDLES[nonstiff], HANDLES[stiff]; take_options(options)...))
 
-"The object `name` of a package that is installed in the active project."
+"The object `name` of a package that is installed in the active project, or loaded as part of another one."
 function lookup(package::String, name::String)
     id = Base.identify_package(package)
-    id === nothing && throw(
-        UnknownNameError("the Julia package $package is not in the project; add it with juliapkg.add or Pkg.add.")
-    )
+    if id === nothing
+        loaded = [key for key in keys(Base.loaded_modules) if key.name == package]
+        isempty(loaded) && throw(
+            UnknownNameError("the Julia package $package is not in the project; add it with juliapkg.add or Pkg.add.")
+        )
+        id = first(loaded)
+    end
     place = Base.require(id)
     Base.invokelatest(isdefined, place, Symbol(name)) ||
         throw(UnknownNameError("the Julia package $package has nothing named $name."))

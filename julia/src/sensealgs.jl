@@ -29,6 +29,8 @@ const AUTOJACVEC = Dict{String,Any}(
 "Handle of the sensitivity algorithm `name`; `autojacvec` is \"\" where there is none to choose."
 function sensealg(name::String, autojacvec::String, options::Integer)
     keywords = take_options(options)
+    # those of the solve, unless they are given
+    name == "QuadratureAdjoint" && (keywords = (; abstol=NaN, reltol=NaN, keywords...))
     isempty(autojacvec) || (keywords = (; keywords..., autojacvec=AUTOJACVEC[autojacvec]))
     return handle(SENSEALGS[name](; keywords...))
 end

@@ -41,7 +41,8 @@ function (name, dt)
     prob = SciMLBase.ODEProblem{true, SciMLBase.FullSpecialize}(f, [1.0, 1.0], (0.0, 2.0))
     steps = dt == 0 ? (;) : (; dt, adaptive=false)
     sol = SciMLBase.solve(
-        prob, ALGORITHMS[name](); saveat=[1.0, 2.0], save_start=false, abstol=1e-7, reltol=1e-7, maxiters=10^6, steps...
+        prob, ALGORITHMS[name](); saveat=[1.0, 2.0], tstops=[1.0], save_start=false, abstol=1e-7, reltol=1e-7,
+        maxiters=10^6, steps...
     )
     return join(reduce(vcat, sol.u), ",")
 end
@@ -54,8 +55,9 @@ def test_every_algorithm_gives_what_julia_gives(cls):
     dt = 0.0 if cls.is_adaptive else 1e-2
     prob = de.ODEProblem(SOURCE, tensor([1.0, 1.0]), (0.0, 2.0))
     sol = de.solve(
-        prob, cls(), saveat=[1.0, 2.0], abstol=1e-7, reltol=1e-7, dt=dt or None, engine="julia", maxiters=10**6
-    )
+        prob, cls(), saveat=[1.0, 2.0], tstops=[1.0], abstol=1e-7, reltol=1e-7, dt=dt or None, engine="julia",
+        maxiters=10**6,
+    )  # fmt: skip
     plain = start()._module.seval(PLAIN)(cls.__name__, dt)
     expected = tensor([float(number) for number in str(plain).split(",")]).view(2, 2)
     # the same steps; rounding may differ, since the compiler may order the operations of f otherwise

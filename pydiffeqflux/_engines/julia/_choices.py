@@ -75,7 +75,8 @@ class Choices:
         if controller is None:
             return 0
         if controller not in self._made:
-            options = {name: getattr(controller, name) for name in ("gamma", "qmin", "qmax")}
+            names = ("gamma", "qmin", "qmax", *(("accept_safety",) if isinstance(controller, PIDController) else ()))
+            options = {name: getattr(controller, name) for name in names}
             self._made[controller] = self._bridge.call(
                 "controller", type(controller).__name__, _betas(controller), self._options(options)
             )

@@ -43,6 +43,21 @@ _RETCODES = {
 }
 
 
+_COARSE_DENSE_OUTPUT = (
+    algs.TsitPap8,
+    algs.SDIRK2,
+    algs.KenCarp3,
+    algs.KenCarp4,
+    algs.KenCarp5,
+    algs.KenCarp47,
+    algs.KenCarp58,
+    algs.Kvaerno3,
+    algs.Kvaerno4,
+    algs.Kvaerno5,
+)
+"""Their dense output, a cubic, is less accurate than their steps, which therefore end at the times of `saveat`."""
+
+
 @dataclass(eq=False)
 class Record:
     """What a solution needs to be evaluated and differentiated.
@@ -227,6 +242,9 @@ def _solve_arguments(
 
     (abstol, abstol_vector), (reltol, reltol_vector) = tolerance(options.abstol), tolerance(options.reltol)
     saveat, (t0, t1) = options.saveat, spec.tspan
+    tstops = options.tstops
+    if saveat is not None and options.adaptive and isinstance(spec.alg, _COARSE_DENSE_OUTPUT):
+        tstops = tuple(sorted({*tstops, *saveat}, reverse=t1 < t0))
     from_ends = isinstance(sensealg, BacksolveAdjoint) or bool(getattr(sensealg, "checkpointing", False))
     steps_needed = isinstance(sensealg, CONTINUOUS) and not from_ends
     arguments = SolveArguments(
@@ -240,8 +258,8 @@ def _solve_arguments(
         t1=t1,
         n_saveat=0 if saveat is None else len(saveat),
         saveat=0 if saveat is None else keep(saveat),
-        n_tstops=len(options.tstops),
-        tstops=keep(options.tstops) if options.tstops else 0,
+        n_tstops=len(tstops),
+        tstops=keep(tstops) if tstops else 0,
         abstol=abstol,
         reltol=reltol,
         abstol_vector=abstol_vector,

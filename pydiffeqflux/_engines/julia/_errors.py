@@ -44,6 +44,13 @@ def _choose(kind: str, first: str, message: str, backtrace: str) -> DiffEqError:
             )
         case "MethodError" if "got unsupported keyword argument" in message:
             return InvalidOptionError(f"{first}; see the documentation of the Julia function for its options.")
+        case "CheckInitFailureError":
+            return InvalidProblemError(
+                f"u0 does not satisfy the algebraic equations of the mass matrix ({first.rstrip('.')}); start from a "
+                "consistent u0."
+            )
+        case "DerivativeOrderNotPossibleError":
+            return InvalidOptionError("the dense output of this method is a polynomial of lower degree than derivative.")
         case "SingularException":
             remedy = "The iteration matrix is singular: check the model and its mass matrix."
         case "OutOfMemoryError":

@@ -57,8 +57,16 @@ def refuse_sensealg(sensealg: AbstractSensealg, alg: algs.AbstractAlgorithm, *, 
             )
         if sensealg.autojacvec is not None:
             return f"{sensealg!r}: the vector-Jacobian products of a torch function are torch's; leave autojacvec out."
-    if isinstance(sensealg, GaussAdjoint | GaussKronrodAdjoint) and isinstance(sensealg.autojacvec, TrackerVJP):
-        return f"{sensealg!r}: the Gauss adjoints do not take TrackerVJP; use ReverseDiffVJP() or InterpolatingAdjoint."
+    if isinstance(sensealg, GaussAdjoint | GaussKronrodAdjoint | QuadratureAdjoint) and (
+        isinstance(sensealg.autojacvec, TrackerVJP) or sensealg.autojacvec is True
+    ):
+        # QuadratureAdjoint would take them, and return a gradient of the parameters that it never wrote to
+        return (
+            f"{sensealg!r} differentiates with respect to parameters by ReverseDiffVJP() or finite differences (False) "
+            "only; use these, leave autojacvec out, or use InterpolatingAdjoint."
+        )
+    if isinstance(sensealg, GaussAdjoint | GaussKronrodAdjoint) and sensealg.checkpointing and mass_matrix:
+        return f"{sensealg!r} cannot checkpoint with a mass matrix; leave checkpointing out."
     if isinstance(sensealg, ReverseDiffAdjoint | TrackerAdjoint) and _has_rosenbrock(alg):
         return (
             f"{sensealg!r} cannot record {alg!r}, which takes the time derivative of f by forward mode; use "
