@@ -99,7 +99,13 @@ class KenCarp58(AbstractAlgorithm):
 
 @dataclass(frozen=True, slots=True)
 class Kvaerno3(AbstractAlgorithm):
-    """Kværnø's ESDIRK 3(2), stiffly accurate. Order 3; L-stable. Engines: julia."""
+    """Kværnø's ESDIRK 3(2), stiffly accurate. Order 3; L-stable.
+
+    For an `f` that uses the time take `KenCarp3`: OrdinaryDiffEqSDIRK 2.7 has a wrong stage time in this method, so that
+    there its order is lower and its error far above the tolerance.
+
+    Engines: julia.
+    """
 
     order: ClassVar[int] = 3
     is_stiff: ClassVar[bool] = True
@@ -107,7 +113,13 @@ class Kvaerno3(AbstractAlgorithm):
 
 @dataclass(frozen=True, slots=True)
 class Kvaerno4(AbstractAlgorithm):
-    """Kværnø's ESDIRK 4(3), stiffly accurate. Order 4; L-stable. Engines: julia."""
+    """Kværnø's ESDIRK 4(3), stiffly accurate. Order 4; L-stable.
+
+    For an `f` that uses the time take `KenCarp4`: OrdinaryDiffEqSDIRK 2.7 has a wrong stage time in this method, so that
+    there its order is lower and its error far above the tolerance.
+
+    Engines: julia.
+    """
 
     order: ClassVar[int] = 4
     is_stiff: ClassVar[bool] = True
@@ -115,7 +127,13 @@ class Kvaerno4(AbstractAlgorithm):
 
 @dataclass(frozen=True, slots=True)
 class Kvaerno5(AbstractAlgorithm):
-    """Kværnø's ESDIRK 5(4), stiffly accurate. Order 5; L-stable. Engines: julia."""
+    """Kværnø's ESDIRK 5(4), stiffly accurate. Order 5; L-stable.
+
+    For an `f` that uses the time take `KenCarp5`: OrdinaryDiffEqSDIRK 2.7 has a wrong stage time in this method, so that
+    there its order is lower and its error far above the tolerance.
+
+    Engines: julia.
+    """
 
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True

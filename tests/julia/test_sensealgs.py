@@ -169,9 +169,7 @@ def test_shapes_of_the_state(shape, kind):
 
     def run(f, engine, sensealg, **options):
         inputs = base.clone().requires_grad_(), tensor(0.5, grad=True)
-        return gradients(
-            f, sensealg, inputs=inputs, engine=engine, loss=lambda sol: (weights * sol.u).sum(), **options
-        )
+        return gradients(f, sensealg, inputs=inputs, engine=engine, loss=lambda sol: (weights * sol.u).sum(), **options)
 
     right = run(lambda u, p, t: -p * u**2, "embedded", de.ReverseDiffAdjoint())
     assert relative(run(f, "julia", None, **KINDS[kind]), right) < BAR
@@ -318,7 +316,9 @@ def test_mass_matrices(mass, sensealg, kind):
     assert relative(gradients_with_mass(f, mass, sensealg, **KINDS[kind]), right) < BAR
 
 
-@pytest.mark.parametrize("sensealg", [de.GaussAdjoint(checkpointing=True), de.TrackerAdjoint(), de.ForwardSensitivity()])
+@pytest.mark.parametrize(
+    "sensealg", [de.GaussAdjoint(checkpointing=True), de.TrackerAdjoint(), de.ForwardSensitivity()]
+)
 def test_what_does_not_take_a_mass_matrix(sensealg):
     with pytest.raises(de.UnsupportedError, match="mass matri.*(leave|use)"):
         gradients_with_mass(WITH_MASS, REGULAR, sensealg, de.KenCarp4())

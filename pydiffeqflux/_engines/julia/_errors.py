@@ -8,6 +8,10 @@ from ..._errors import DiffEqError, GradientError, InvalidOptionError, InvalidPr
 _BROKEN = "If it is not your code, please report it with `error.julia_backtrace`."
 
 
+_AD_NUMBERS = ("ForwardDiff.Dual", "ReverseDiff.Tracked", "Tracker.Tracked")
+"""The numbers that Julia's automatic differentiation passes to `f`."""
+
+
 def translate(error: Any) -> DiffEqError:
     """The exception of this package that a `juliacall.JuliaError` stands for."""
     kind, message, backtrace = _describe(error)
@@ -16,7 +20,8 @@ def translate(error: Any) -> DiffEqError:
 
 
 def _choose(kind: str, first: str, message: str, backtrace: str) -> DiffEqError:
-    match kind:
+    met_ad = kind == "MethodError" and any(number in message for number in _AD_NUMBERS)
+    match "FirstAutodiffJacError" if met_ad else kind:
         case "SourceError":
             return InvalidProblemError(f"JuliaSource: {first} Write a function f(du, u, p, t) or f(u, p, t).")
         case "UnknownNameError":
@@ -36,8 +41,8 @@ def _choose(kind: str, first: str, message: str, backtrace: str) -> DiffEqError:
         case "FirstAutodiffJacError" | "FirstAutodiffTgradError":
             return JuliaError(
                 "Julia's automatic differentiation failed in f: leave its number types open (zero(u[1]), not 0.0), or "
-                "give the algorithm finite differences: JuliaAlgorithm(..., autodiff=JuliaAlgorithm('AutoFiniteDiff', "
-                "package='ADTypes')).",
+                "give an implicit algorithm finite differences: JuliaAlgorithm(..., autodiff=JuliaAlgorithm("
+                "'AutoFiniteDiff', package='ADTypes')).",
                 kind,
                 message,
                 backtrace,
@@ -50,7 +55,9 @@ def _choose(kind: str, first: str, message: str, backtrace: str) -> DiffEqError:
                 "consistent u0."
             )
         case "DerivativeOrderNotPossibleError":
-            return InvalidOptionError("the dense output of this method is a polynomial of lower degree than derivative.")
+            return InvalidOptionError(
+                "the dense output of this method is a polynomial of lower degree than derivative."
+            )
         case "SingularException":
             remedy = "The iteration matrix is singular: check the model and its mass matrix."
         case "OutOfMemoryError":
