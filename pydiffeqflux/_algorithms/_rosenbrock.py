@@ -55,8 +55,8 @@ class Rodas5P(AbstractRosenbrock):
 class Rosenbrock32(AbstractRosenbrock):
     """Shampine's pair run with the order-3 method, for mildly stiff problems. Order 3.
 
-    For an `f` that uses the time take `Rodas3`: there OrdinaryDiffEqRosenbrock 2.4 has order 1 only, and errors far above
-    the tolerance.
+    For an `f` that uses the time take `Rodas3`: OrdinaryDiffEqRosenbrock 2.4 has order 1 only there, and errors far
+    above the tolerance.
 
     Engines: julia.
     """

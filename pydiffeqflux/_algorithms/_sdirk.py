@@ -101,8 +101,8 @@ class KenCarp58(AbstractAlgorithm):
 class Kvaerno3(AbstractAlgorithm):
     """Kværnø's ESDIRK 3(2), stiffly accurate. Order 3; L-stable.
 
-    For an `f` that uses the time take `KenCarp3`: OrdinaryDiffEqSDIRK 2.7 has a wrong stage time in this method, so that
-    there its order is lower and its error far above the tolerance.
+    For an `f` that uses the time take `KenCarp3`: OrdinaryDiffEqSDIRK 2.7 has a wrong stage time here, so that
+    its order is lower then, and its error far above the tolerance.
 
     Engines: julia.
     """
@@ -115,8 +115,8 @@ class Kvaerno3(AbstractAlgorithm):
 class Kvaerno4(AbstractAlgorithm):
     """Kværnø's ESDIRK 4(3), stiffly accurate. Order 4; L-stable.
 
-    For an `f` that uses the time take `KenCarp4`: OrdinaryDiffEqSDIRK 2.7 has a wrong stage time in this method, so that
-    there its order is lower and its error far above the tolerance.
+    For an `f` that uses the time take `KenCarp4`: OrdinaryDiffEqSDIRK 2.7 has a wrong stage time here, so that
+    its order is lower then, and its error far above the tolerance.
 
     Engines: julia.
     """
@@ -129,8 +129,8 @@ class Kvaerno4(AbstractAlgorithm):
 class Kvaerno5(AbstractAlgorithm):
     """Kværnø's ESDIRK 5(4), stiffly accurate. Order 5; L-stable.
 
-    For an `f` that uses the time take `KenCarp5`: OrdinaryDiffEqSDIRK 2.7 has a wrong stage time in this method, so that
-    there its order is lower and its error far above the tolerance.
+    For an `f` that uses the time take `KenCarp5`: OrdinaryDiffEqSDIRK 2.7 has a wrong stage time here, so that
+    its order is lower then, and its error far above the tolerance.
 
     Engines: julia.
     """

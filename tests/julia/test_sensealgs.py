@@ -1,4 +1,4 @@
-"""Every sensealg for every kind of right-hand side: the gradient of the embedded engine, or a refusal with its reason."""
+"""Every sensealg for every kind of right-hand side: the right gradient, or a refusal with its reason."""
 
 import math
 
@@ -119,7 +119,7 @@ def test_the_quadrature_has_tolerances_of_its_own():
 
 
 @pytest.mark.parametrize("kind", ["callback", "source"])
-@pytest.mark.parametrize("sensealg", [*CONTINUOUS[::2], de.ForwardDiffSensitivity()], ids=repr)
+@pytest.mark.parametrize("sensealg", [*CONTINUOUS, de.ForwardDiffSensitivity()], ids=repr)
 @pytest.mark.parametrize(
     ("times", "loss"),
     [
@@ -153,6 +153,10 @@ def test_backwards_in_time(sensealg, kind):
     if kind == "callback" and isinstance(sensealg, de.ForwardDiffSensitivity):
         return
     options = {"tspan": (2.0, 0.0), "saveat": [1.7, 0.3, 0.0]}
+    if getattr(sensealg, "checkpointing", False) and not isinstance(sensealg, de.BacksolveAdjoint):
+        with pytest.raises(de.UnsupportedError, match="backwards in time"):
+            gradients(right_hand_side(kind), sensealg, **options, **KINDS[kind])
+        return
     actual = gradients(right_hand_side(kind), sensealg, **options, **KINDS[kind])
     assert relative(actual, expected(**options)) < BAR
 
@@ -320,7 +324,7 @@ def test_mass_matrices(mass, sensealg, kind):
     "sensealg", [de.GaussAdjoint(checkpointing=True), de.TrackerAdjoint(), de.ForwardSensitivity()]
 )
 def test_what_does_not_take_a_mass_matrix(sensealg):
-    with pytest.raises(de.UnsupportedError, match="mass matri.*(leave|use)"):
+    with pytest.raises(de.UnsupportedError, match=r"mass matri.*(leave|use)"):
         gradients_with_mass(WITH_MASS, REGULAR, sensealg, de.KenCarp4())
 
 
@@ -371,7 +375,7 @@ def test_an_adjoint_that_runs_out_of_steps_raises(sensealg):
     prob = de.ODEProblem(f, tensor([1.0, 0.0]), (0.0, 1.0), p)
     sol = de.solve(prob, de.Tsit5(), saveat=[1.0], maxiters=100, sensealg=sensealg, engine="julia", **TOL)
     assert sol.retcode.success
-    with pytest.raises(de.GradientError, match="did not reach the start.*Larger maxiters.*GaussAdjoint") as caught:
+    with pytest.raises(de.GradientError, match=r"did not reach the start.*Larger maxiters.*GaussAdjoint") as caught:
         sol.u.sum().backward()
     assert "\n" not in str(caught.value)
     assert p.grad is None

@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ from ._errors import translate
 from ._function import JuliaFunction, make_function
 from ._interrupts import deferred_interrupts
 from ._sources import Sources
-from ._support import brings_vjp, check_sensealg, refuse_sensealg
+from ._support import brings_vjp, check_direction, check_sensealg, refuse_sensealg
 
 _RETCODES = {
     "Success": ReturnCode.Success,
@@ -147,12 +147,14 @@ class JuliaEngine(AbstractEngine):
     def solve(self, spec: SolveSpec) -> RawSolution:
         if spec.sensealg is not None:
             check_sensealg(spec.rhs, spec.alg, spec.sensealg)
+            check_direction(spec.sensealg, spec.tspan)
         # Julia's own default algorithm cannot be interpolated in place where Vern7 has run (OrdinaryDiffEqCore 4.6)
         spec = spec.with_concrete_algorithm(large=algs.FBDF())
         _check_step_size(spec)
         session = self._session
         julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not brings_vjp(spec.rhs, spec.sensealg)
-        alg = session.choices.algorithm(spec.alg, finite_differences=not julia_ad)
+        chosen = _eager(spec.alg) if getattr(spec.sensealg, "checkpointing", False) else spec.alg
+        alg = session.choices.algorithm(chosen, finite_differences=not julia_ad)
         implicit = session.choices.is_implicit(alg)
         function = make_function(session.bridge, session.sources, session.compiler, spec, implicit=implicit)
         arguments, buffers = _solve_arguments(spec, function, session, alg, implicit=implicit)
@@ -208,6 +210,19 @@ class JuliaEngine(AbstractEngine):
         calls = session.run(function, "adjoint", address(arguments))
         raw.stats.nf_adjoint += rhs.nf - before if function.counts_calls else calls
         return du0, function.split_gradient(dp, rhs)
+
+
+def _eager(alg: algs.AbstractAlgorithm) -> algs.AbstractAlgorithm:
+    """Verner's methods with the stages of their dense output made in the solve.
+
+    SciMLSensitivity 7.112 reads the pieces that it solves again from checkpoints before lazy stages are made, and returns
+    gradients that are wrong in the third digit.
+    """
+    if isinstance(alg, algs.AutoAlgSwitch):
+        return replace(alg, nonstiffalg=_eager(alg.nonstiffalg))
+    if isinstance(alg, algs.Vern6 | algs.Vern7 | algs.Vern8 | algs.Vern9):
+        return algs.JuliaAlgorithm(type(alg).__name__, lazy=False)
+    return alg
 
 
 def _check_step_size(spec: SolveSpec) -> None:

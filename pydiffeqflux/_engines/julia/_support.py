@@ -101,6 +101,23 @@ def check_sensealg(rhs: RightHandSide, alg: algs.AbstractAlgorithm, sensealg: Ab
         )
 
 
+def check_direction(sensealg: AbstractSensealg, tspan: tuple[float, float]) -> None:
+    """Refuse checkpoints backwards in time: SciMLSensitivity 7.112 looks them up out of bounds, which can crash.
+
+    Raises:
+        UnsupportedError: with what to use instead.
+    """
+    if (
+        tspan[1] < tspan[0]
+        and isinstance(sensealg, InterpolatingAdjoint | GaussAdjoint | GaussKronrodAdjoint)
+        and sensealg.checkpointing
+    ):
+        raise UnsupportedError(
+            f"{sensealg!r} cannot checkpoint a solve backwards in time; leave checkpointing out, or use "
+            "BacksolveAdjoint()."
+        )
+
+
 def brings_vjp(rhs: SourceRightHandSide, sensealg: AbstractSensealg | None) -> bool:
     """Whether a source is differentiated by forward mode in itself, which spares compiling the adjoint for it.
 
