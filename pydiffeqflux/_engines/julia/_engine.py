@@ -215,8 +215,8 @@ class JuliaEngine(AbstractEngine):
 def _eager(alg: algs.AbstractAlgorithm) -> algs.AbstractAlgorithm:
     """Verner's methods with the stages of their dense output made in the solve.
 
-    SciMLSensitivity 7.112 reads the pieces that it solves again from checkpoints before lazy stages are made, and returns
-    gradients that are wrong in the third digit.
+    With lazy stages SciMLSensitivity 7.112 returns gradients that are wrong in the third digit where it solves again
+    from checkpoints.
     """
     if isinstance(alg, algs.AutoAlgSwitch):
         return replace(alg, nonstiffalg=_eager(alg.nonstiffalg))
