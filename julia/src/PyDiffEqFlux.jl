@@ -16,7 +16,6 @@ using SciMLBase: SciMLBase, ODEFunction, ODEProblem
 using SciMLLogging: SciMLLogging
 using SciMLSensitivity: SciMLSensitivity
 
-import ADTypes
 import ChainRulesCore
 import ForwardDiff
 import OrdinaryDiffEq

@@ -3,8 +3,8 @@
 """
 What Python passes to [`adjoint`](@ref).
 
-The fields are those of `AdjointArguments` in `_engine.py`, in the same order. `cotangents` has a column a time; `du0` and
-`dp` are written.
+The fields are those of `AdjointArguments` in `_arguments.py`, in the same order. `cotangents` has a column a time; `du0`
+and `dp` are written.
 """
 struct AdjointArguments
     record::Int64

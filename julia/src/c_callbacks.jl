@@ -110,7 +110,7 @@ end
 """
 What Python passes to [`callback_rhs`](@ref): sizes, C functions, and the addresses of the buffers.
 
-The fields are those of `CallbackArguments` in `_callbacks.py`, in the same order. A pointer of 0 is absent.
+The fields are those of `CallbackArguments` in `_arguments.py`, in the same order. A pointer of 0 is absent.
 """
 struct CallbackArguments
     single::Int64
@@ -141,7 +141,7 @@ function callback_rhs(::Type{T}, a::CallbackArguments) where {T}
     buffer(address) = wrap(T, address, a.n)
     f = CFunction{T}(Ptr{Cvoid}(a.f), buffer(a.u), buffer(a.du))
     vjp = vjp_p = jac = tgrad = nothing
-    p = a.n_p == 0 ? zeros(T, 1) : zeros(T, a.n_p)
+    p = zeros(T, max(a.n_p, 1)) # Python has them; only their number counts here
     if a.vjp != 0
         c = CVjp{T}(
             Ptr{Cvoid}(a.vjp), buffer(a.u), buffer(a.λ), buffer(a.λ_du), wrap(T, a.λ_dp, length(p)), a.joint == 1, NaN
@@ -152,5 +152,5 @@ function callback_rhs(::Type{T}, a::CallbackArguments) where {T}
         c = CJac{T}(Ptr{Cvoid}(a.jac), buffer(a.jac_u), wrap(T, a.jac_matrix, a.n, a.n), buffer(a.jac_time), NaN)
         jac, tgrad = JacFunction{T}(CJacMatrix(c)), RhsFunction{T}(CTGrad(c))
     end
-    return RightHandSide{T}(RhsFunction{T}(f), vjp, vjp_p, jac, tgrad, nothing, p, Poll(Ptr{Cvoid}(a.poll)), 0)
+    return RightHandSide(Functions{T}(RhsFunction{T}(f), vjp, vjp_p, jac, tgrad, nothing), p, Ptr{Cvoid}(a.poll))
 end

@@ -47,76 +47,54 @@ function set_constants(f::Integer, addresses::String, constants::String)
     return nothing
 end
 
-"The parts of a compiled right-hand side, wrapped once; a solve adds parameters to them."
-struct CompiledParts{T}
-    derivative::RhsFunction{T}
-    pull_state::Union{Nothing,VjpFunction{T}}
-    pull_parameters::Union{Nothing,VjpFunction{T}}
-    jacobian::Union{Nothing,JacFunction{T}}
-    time_gradient::Union{Nothing,RhsFunction{T}}
-    generic::Any
-end
-
 """
-Handle of the parts made of compiled functions, 0 for those that are absent. With `n` states given and not 0, the Jacobian
-comes from the generic function by forward mode.
+Handle of the [`Functions`](@ref) made of compiled ones, 0 for those that are absent; a solve adds parameters to them.
+With `n` states given and not 0, the Jacobian comes from the generic function by forward mode.
 """
-function compiled_parts(single::Bool, f::Integer, generic::Integer, state::Integer, parameters::Integer, n::Integer)
+function compiled_functions(single::Bool, f::Integer, generic::Integer, state::Integer, p::Integer, n::Integer)
     object(number) = number == 0 ? nothing : HANDLES[number]
     return handle(
         Base.invokelatest(
-            compiled_parts,
+            compiled_functions,
             single ? Float32 : Float64,
             object(f),
             object(generic),
             object(state),
-            object(parameters),
+            object(p),
             Int(n),
         ),
     )
 end
 
-function compiled_parts(::Type{T}, f, generic, state, parameters, n::Int) where {T}
+function compiled_functions(::Type{T}, f, generic, state, p, n::Int) where {T}
     jacobian = time_gradient = nothing
     if n != 0
         jacobian = JacFunction{T}(ForwardJac(generic, ForwardDiff.Chunk(n)))
         time_gradient = RhsFunction{T}(ForwardTGrad(generic))
     end
-    return CompiledParts{T}(
+    return Functions{T}(
         RhsFunction{T}(f),
         state === nothing ? nothing : VjpFunction{T}(state),
-        parameters === nothing ? nothing : VjpFunction{T}(parameters),
+        p === nothing ? nothing : VjpFunction{T}(p),
         jacobian,
         time_gradient,
         generic,
     )
 end
 
-"Handle of the right-hand side of compiled parts with the `n_p` parameters at `p`."
-compiled_rhs(parts::Integer, p::Integer, n_p::Integer, poll::Integer) =
-    handle(compiled_rhs(HANDLES[parts], p, n_p, Ptr{Cvoid}(UInt(poll))))
+"Handle of the right-hand side of compiled functions with the `n_p` parameters at `p`."
+compiled_rhs(functions::Integer, p::Integer, n_p::Integer, poll::Integer) =
+    handle(compiled_rhs(HANDLES[functions], p, n_p, Ptr{Cvoid}(UInt(poll))))
 
-function compiled_rhs(c::CompiledParts{T}, p::Integer, n_p::Integer, poll::Ptr{Cvoid}) where {T}
-    parameters = n_p == 0 ? zeros(T, 1) : wrap(T, p, n_p)
-    return RightHandSide{T}(
-        c.derivative,
-        c.pull_state,
-        c.pull_parameters,
-        c.jacobian,
-        c.time_gradient,
-        c.generic,
-        parameters,
-        Poll(poll),
-        0,
-    )
-end
+compiled_rhs(functions::Functions{T}, p::Integer, n_p::Integer, poll::Ptr{Cvoid}) where {T} =
+    RightHandSide(functions, parameters(T, p, n_p), poll)
 
 "Call a compiled function once, its arrays at addresses; `λ` is 0 for one that takes none."
 function evaluate_compiled(
     f::Integer, single::Bool, out::Integer, n_out::Integer, λ::Integer, u::Integer, n::Integer, p::Integer, n_p::Integer, t
 )
     T = single ? Float32 : Float64
-    arrays = (wrap(T, u, n), n_p == 0 ? zeros(T, 1) : wrap(T, p, n_p))
+    arrays = (wrap(T, u, n), parameters(T, p, n_p))
     λ == 0 || (arrays = (wrap(T, λ, n), arrays...))
     Base.invokelatest(HANDLES[f], wrap(T, out, n_out), arrays..., Float64(t))
     return nothing

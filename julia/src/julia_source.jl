@@ -112,14 +112,14 @@ function source_rhs(::Type{T}, f, dims, layout, (p, n_p), poll::Ptr{Cvoid}, n::I
     in_place || hasmethod(f, NTuple{3,Any}) ||
         throw(SourceError("the function takes neither (du, u, p, t) nor (u, p, t)."))
     generic = SourceFunction{in_place}(f, dims, layout)
-    parameters = n_p == 0 ? zeros(T, 1) : wrap(T, p, n_p)
+    p = parameters(T, p, n_p)
     vjp = vjp_p = jac = tgrad = nothing
     if n != 0
-        chunk, chunk_p = ForwardDiff.Chunk(n), ForwardDiff.Chunk(length(parameters))
+        chunk, chunk_p = ForwardDiff.Chunk(n), ForwardDiff.Chunk(length(p))
         vjp, vjp_p = VjpFunction{T}(ForwardVjp(generic, chunk)), VjpFunction{T}(ForwardVjpP(generic, chunk_p))
         if jacobian
             jac, tgrad = JacFunction{T}(ForwardJac(generic, chunk)), RhsFunction{T}(ForwardTGrad(generic))
         end
     end
-    return RightHandSide{T}(RhsFunction{T}(generic), vjp, vjp_p, jac, tgrad, generic, parameters, Poll(poll), 0)
+    return RightHandSide(Functions{T}(RhsFunction{T}(generic), vjp, vjp_p, jac, tgrad, generic), p, poll)
 end

@@ -37,24 +37,37 @@ end
 end
 
 """
-A right-hand side and its derivatives, always of this one type whatever functions are inside.
-
-Solvers specialise on the type of `f`: with a type for every network, every network would compile every solver again.
-State and parameters are vectors. `generic` is `f` for other number types (those of Julia's AD), or `nothing` where there
-is none. `calls` counts evaluations of `f` and of its derivatives.
+`f` and its derivatives, `nothing` where one is absent. State and parameters are vectors. `generic` is `f` for other number
+types, those of Julia's AD.
 """
-mutable struct RightHandSide{T}
-    # not named as in ODEFunction, which would take them for its own
+struct Functions{T}
     derivative::RhsFunction{T}
     pull_state::Union{Nothing,VjpFunction{T}}
     pull_parameters::Union{Nothing,VjpFunction{T}}
     jacobian::Union{Nothing,JacFunction{T}}
     time_gradient::Union{Nothing,RhsFunction{T}}
     generic::Any
+end
+
+"""
+A right-hand side, always of this one type whatever functions are inside.
+
+Solvers specialise on the type of `f`: with a type for every network, every network would compile every solver again.
+`calls` counts evaluations of `f` and of its derivatives.
+"""
+mutable struct RightHandSide{T}
+    functions::Functions{T}
     p::Vector{T}
     poll::Poll
     calls::Int
 end
+
+RightHandSide(functions::Functions{T}, p::Vector{T}, poll::Ptr{Cvoid}) where {T} =
+    RightHandSide{T}(functions, p, Poll(poll), 0)
+
+"The `count` parameters at an address; Julia's vector of them is never empty."
+parameters(::Type{T}, address::Integer, count::Integer) where {T} =
+    count == 0 ? zeros(T, 1) : wrap(T, address, count)
 
 "Thrown where Julia's AD meets a right-hand side that only takes plain numbers."
 struct NotGenericError <: Exception end
@@ -62,23 +75,23 @@ struct NotGenericError <: Exception end
 function (r::RightHandSide{T})(du::Vector{T}, u::Vector{T}, p::Vector{T}, t::Float64) where {T}
     r.calls += 1
     poll(r.poll, t)
-    r.derivative(du, u, p, t)
+    r.functions.derivative(du, u, p, t)
     return nothing
 end
 
 # Some adjoints hand over views of a longer state.
 function (r::RightHandSide{T})(du::AbstractVector{T}, u::AbstractVector{T}, p::Vector{T}, t::Float64) where {T}
     k = du isa Vector{T} ? du : Vector{T}(undef, length(du))
-    r(k, u isa Vector{T} ? u : Vector{T}(u), p, t)
+    r(k, dense(u, T), p, t)
     k === du || copyto!(du, k)
     return nothing
 end
 
 function (r::RightHandSide)(du, u, p, t)
-    r.generic === nothing && throw(NotGenericError())
+    r.functions.generic === nothing && throw(NotGenericError())
     r.calls += 1
     poll(r.poll, plain(t))
-    r.generic(du, u, p, t)
+    r.functions.generic(du, u, p, t)
     return nothing
 end
 
@@ -103,7 +116,7 @@ for (name, field) in ((:Vjp, :pull_state), (:VjpP, :pull_parameters))
             time = Float64(t)
             poll(r.poll, time)
             result = out isa Vector{T} ? out : Vector{T}(undef, length(out))
-            r.$field(result, dense(λ, T), dense(u, T), p, time)
+            r.functions.$field(result, dense(λ, T), dense(u, T), p, time)
             result === out || copyto!(out, result)
             return nothing
         end
@@ -117,7 +130,7 @@ end
 function (j::Jac{T})(J, u, p, t) where {T}
     j.rhs.calls += 1
     result = J isa Matrix{T} ? J : Matrix{T}(undef, size(J))
-    j.rhs.jacobian(result, dense(u, T), p, Float64(t))
+    j.rhs.functions.jacobian(result, dense(u, T), p, Float64(t))
     result === J || copyto!(J, result)
     return nothing
 end
@@ -128,7 +141,7 @@ end
 
 function (g::TGrad{T})(dT, u, p, t) where {T}
     result = dT isa Vector{T} ? dT : Vector{T}(undef, length(dT))
-    g.rhs.time_gradient(result, dense(u, T), p, Float64(t))
+    g.rhs.functions.time_gradient(result, dense(u, T), p, Float64(t))
     result === dT || copyto!(dT, result)
     return nothing
 end

@@ -3,8 +3,8 @@
 """
 What Python passes to [`solve`](@ref).
 
-The fields are those of `SolveArguments` in `_engine.py`, in the same order. Handles and addresses of 0 are absent. Where
-`abstol_vector` or `reltol_vector` is given it holds n numbers and counts in the place of the number.
+The fields are those of `SolveArguments` in `_arguments.py`, in the same order. Handles and addresses of 0 are absent.
+Where `abstol_vector` or `reltol_vector` is given it holds n numbers and counts in the place of the number.
 """
 struct SolveArguments
     rhs::Int64
@@ -58,7 +58,6 @@ struct Record{T,S}
     times::Vector{Float64}
     states::Matrix{T}
     stepping::NamedTuple{(:abstol, :reltol, :dt, :adaptive, :maxiters),Tuple{Float64,Float64,Float64,Bool,Int}}
-    implicit::Bool
 end
 
 "Solve what the arguments at one address say, and write the result to the other."
@@ -88,7 +87,7 @@ function solve_with(rhs::RightHandSide{T}, alg, a::SolveArguments) where {T}
         adaptive=a.adaptive == 1,
         maxiters=Int(a.maxiters),
     )
-    record = Record(solution, rhs, times, states, stepping, a.implicit == 1)
+    record = Record(solution, rhs, times, states, stepping)
     s = solution.stats
     return SolveResult(
         handle(record),

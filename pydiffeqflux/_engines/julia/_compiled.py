@@ -192,7 +192,7 @@ class CompiledFunction:
             names = ("f", "f_generic" if jacobian else "", *(("pull_state", "pull_parameters") if vjp else ("", "")))
             numbers = [self._loaded[name].handle.number if name else 0 for name in names]
             self._parts[key] = self._bridge.keep(
-                self._bridge.call("compiled_parts", self._single, *numbers, self._n if jacobian else 0)
+                self._bridge.call("compiled_functions", self._single, *numbers, self._n if jacobian else 0)
             )
         return self._parts[key]
 
