@@ -22,39 +22,28 @@ end
 const WANTS_STATE = Cint(1)
 const WANTS_PARAMETERS = Cint(2)
 
-"""
-`int vjp(double t, int wants)`: reads `u` and `λ`, writes `λᵀ ∂f/∂u` to `du` and `λᵀ ∂f/∂p` to `dp`.
-
-With `joint`, both are computed whenever the first is asked for, and the second is kept: adjoints that carry the parameter
-gradient along ask for one right after the other.
-"""
-mutable struct CVjp{T}
-    const pointer::Ptr{Cvoid}
-    const u::Vector{T}
-    const λ::Vector{T}
-    const du::Vector{T}
-    const dp::Vector{T}
-    joint::Bool
-    t::Float64
+"`int vjp(double t, int wants)`: reads `u` and `λ`, writes `λᵀ ∂f/∂u` to `du` and `λᵀ ∂f/∂p` to `dp`."
+struct CVjp{T}
+    pointer::Ptr{Cvoid}
+    u::Vector{T}
+    λ::Vector{T}
+    du::Vector{T}
+    dp::Vector{T}
 end
 
-function pull!(c::CVjp{T}, λ::Vector{T}, u::Vector{T}, t::Float64, wants::Cint) where {T}
+function pull(c::CVjp{T}, λ::Vector{T}, u::Vector{T}, t::Float64, wants::Cint) where {T}
     copyto!(c.u, u)
     copyto!(c.λ, λ)
-    c.t = NaN
     check(ccall(c.pointer, Cint, (Float64, Cint), t, wants))
-    wants & WANTS_PARAMETERS == 0 || (c.t = t)
     return nothing
 end
-
-has_parameters(c::CVjp{T}, λ::Vector{T}, u::Vector{T}, t::Float64) where {T} = c.t == t && c.u == u && c.λ == λ
 
 struct CVjpState{T}
     c::CVjp{T}
 end
 
 function (v::CVjpState{T})(out::Vector{T}, λ::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
-    pull!(v.c, λ, u, t, v.c.joint ? WANTS_STATE | WANTS_PARAMETERS : WANTS_STATE)
+    pull(v.c, λ, u, t, WANTS_STATE)
     copyto!(out, v.c.du)
     return nothing
 end
@@ -64,8 +53,19 @@ struct CVjpParameters{T}
 end
 
 function (v::CVjpParameters{T})(out::Vector{T}, λ::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
-    has_parameters(v.c, λ, u, t) || pull!(v.c, λ, u, t, WANTS_PARAMETERS)
+    pull(v.c, λ, u, t, WANTS_PARAMETERS)
     copyto!(out, v.c.dp)
+    return nothing
+end
+
+struct CVjpBoth{T}
+    c::CVjp{T}
+end
+
+function (v::CVjpBoth{T})(out::Vector{T}, λ::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
+    pull(v.c, λ, u, t, WANTS_STATE | WANTS_PARAMETERS)
+    copyto!(out, v.c.du)
+    copyto!(out, length(u) + 1, v.c.dp, 1, length(v.c.dp))
     return nothing
 end
 
@@ -140,17 +140,19 @@ end
 function callback_rhs(::Type{T}, a::CallbackArguments) where {T}
     buffer(address) = wrap(T, address, a.n)
     f = CFunction{T}(Ptr{Cvoid}(a.f), buffer(a.u), buffer(a.du))
-    vjp = vjp_p = jac = tgrad = nothing
+    vjp = vjp_p = both = jac = tgrad = nothing
     p = zeros(T, max(a.n_p, 1)) # Python has them; only their number counts here
     if a.vjp != 0
-        c = CVjp{T}(
-            Ptr{Cvoid}(a.vjp), buffer(a.u), buffer(a.λ), buffer(a.λ_du), wrap(T, a.λ_dp, length(p)), a.joint == 1, NaN
-        )
-        vjp, vjp_p = VjpFunction{T}(CVjpState(c)), VjpFunction{T}(CVjpParameters(c))
+        c = CVjp{T}(Ptr{Cvoid}(a.vjp), buffer(a.u), buffer(a.λ), buffer(a.λ_du), wrap(T, a.λ_dp, length(p)))
+        if a.joint == 1
+            both = VjpFunction{T}(CVjpBoth(c))
+        else
+            vjp, vjp_p = VjpFunction{T}(CVjpState(c)), VjpFunction{T}(CVjpParameters(c))
+        end
     end
     if a.jac != 0
         c = CJac{T}(Ptr{Cvoid}(a.jac), buffer(a.jac_u), wrap(T, a.jac_matrix, a.n, a.n), buffer(a.jac_time), NaN)
         jac, tgrad = JacFunction{T}(CJacMatrix(c)), RhsFunction{T}(CTGrad(c))
     end
-    return RightHandSide(Functions{T}(RhsFunction{T}(f), vjp, vjp_p, jac, tgrad, nothing), p, Ptr{Cvoid}(a.poll))
+    return RightHandSide(Functions{T}(RhsFunction{T}(f), vjp, vjp_p, both, jac, tgrad, nothing), p, Ptr{Cvoid}(a.poll))
 end

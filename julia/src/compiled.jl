@@ -51,35 +51,21 @@ end
 Handle of the [`Functions`](@ref) made of compiled ones, 0 for those that are absent; a solve adds parameters to them.
 With `n` states given and not 0, the Jacobian comes from the generic function by forward mode.
 """
-function compiled_functions(single::Bool, f::Integer, generic::Integer, state::Integer, p::Integer, n::Integer)
-    object(number) = number == 0 ? nothing : HANDLES[number]
-    return handle(
-        Base.invokelatest(
-            compiled_functions,
-            single ? Float32 : Float64,
-            object(f),
-            object(generic),
-            object(state),
-            object(p),
-            Int(n),
-        ),
-    )
+function compiled_functions(
+    single::Bool, f::Integer, generic::Integer, state::Integer, p::Integer, both::Integer, n::Integer
+)
+    functions = map(number -> number == 0 ? nothing : HANDLES[number], (f, generic, state, p, both))
+    return handle(Base.invokelatest(compiled_functions, single ? Float32 : Float64, functions..., Int(n)))
 end
 
-function compiled_functions(::Type{T}, f, generic, state, p, n::Int) where {T}
+function compiled_functions(::Type{T}, f, generic, state, p, both, n::Int) where {T}
     jacobian = time_gradient = nothing
     if n != 0
         jacobian = JacFunction{T}(ForwardJac(generic, ForwardDiff.Chunk(n)))
         time_gradient = RhsFunction{T}(ForwardTGrad(generic))
     end
-    return Functions{T}(
-        RhsFunction{T}(f),
-        state === nothing ? nothing : VjpFunction{T}(state),
-        p === nothing ? nothing : VjpFunction{T}(p),
-        jacobian,
-        time_gradient,
-        generic,
-    )
+    products = map(pull -> pull === nothing ? nothing : VjpFunction{T}(pull), (state, p, both))
+    return Functions{T}(RhsFunction{T}(f), products..., jacobian, time_gradient, generic)
 end
 
 "Handle of the right-hand side of compiled functions with the `n_p` parameters at `p`."

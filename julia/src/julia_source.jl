@@ -107,9 +107,12 @@ function source_rhs(
     )
 end
 
+"Whether `f` has a method for so many arguments, whatever types it wants."
+takes(f, count::Int) = any(m -> m.isva ? count >= m.nargs - 2 : count == m.nargs - 1, methods(f))
+
 function source_rhs(::Type{T}, f, dims, layout, (p, n_p), poll::Ptr{Cvoid}, n::Int, jacobian::Bool) where {T}
-    in_place = hasmethod(f, NTuple{4,Any})
-    in_place || hasmethod(f, NTuple{3,Any}) ||
+    in_place = takes(f, 4)
+    in_place || takes(f, 3) ||
         throw(SourceError("the function takes neither (du, u, p, t) nor (u, p, t)."))
     generic = SourceFunction{in_place}(f, dims, layout)
     p = parameters(T, p, n_p)
@@ -121,5 +124,5 @@ function source_rhs(::Type{T}, f, dims, layout, (p, n_p), poll::Ptr{Cvoid}, n::I
             jac, tgrad = JacFunction{T}(ForwardJac(generic, chunk)), RhsFunction{T}(ForwardTGrad(generic))
         end
     end
-    return RightHandSide(Functions{T}(RhsFunction{T}(generic), vjp, vjp_p, jac, tgrad, generic), p, poll)
+    return RightHandSide(Functions{T}(RhsFunction{T}(generic), vjp, vjp_p, nothing, jac, tgrad, generic), p, poll)
 end

@@ -37,16 +37,46 @@ end
 end
 
 """
-`f` and its derivatives, `nothing` where one is absent. State and parameters are vectors. `generic` is `f` for other number
-types, those of Julia's AD.
+`f` and its derivatives, `nothing` where one is absent. State and parameters are vectors. `pull_both` writes what
+`pull_state` does, and behind it what `pull_parameters` does; where it is given, they are not used. `generic` is `f` for
+other number types, those of Julia's AD.
 """
 struct Functions{T}
     derivative::RhsFunction{T}
     pull_state::Union{Nothing,VjpFunction{T}}
     pull_parameters::Union{Nothing,VjpFunction{T}}
+    pull_both::Union{Nothing,VjpFunction{T}}
     jacobian::Union{Nothing,JacFunction{T}}
     time_gradient::Union{Nothing,RhsFunction{T}}
     generic::Any
+end
+
+has_products(f::Functions) = f.pull_state !== nothing || f.pull_both !== nothing
+
+"""
+Both vector-Jacobian products of one evaluation, and where it was. Adjoints that carry the gradient of the parameters along
+ask for one right after the other.
+"""
+mutable struct Products{T}
+    values::Vector{T}
+    λ::Vector{T}
+    u::Vector{T}
+    t::Float64
+end
+
+Products{T}() where {T} = Products{T}(T[], T[], T[], NaN)
+
+is_at(products::Products{T}, λ::Vector{T}, u::Vector{T}, t::Float64) where {T} =
+    products.t == t && products.u == u && products.λ == λ
+
+function evaluate!(products::Products{T}, pull_both, λ::Vector{T}, u::Vector{T}, p::Vector{T}, t::Float64) where {T}
+    resize!(products.values, length(u) + length(p))
+    products.t = NaN # unless it succeeds
+    pull_both(products.values, λ, u, p, t)
+    copy!(products.λ, λ)
+    copy!(products.u, u)
+    products.t = t
+    return nothing
 end
 
 """
@@ -58,12 +88,13 @@ Solvers specialise on the type of `f`: with a type for every network, every netw
 mutable struct RightHandSide{T}
     functions::Functions{T}
     p::Vector{T}
+    products::Products{T}
     poll::Poll
     calls::Int
 end
 
 RightHandSide(functions::Functions{T}, p::Vector{T}, poll::Ptr{Cvoid}) where {T} =
-    RightHandSide{T}(functions, p, Poll(poll), 0)
+    RightHandSide{T}(functions, p, Products{T}(), Poll(poll), 0)
 
 "The `count` parameters at an address; Julia's vector of them is never empty."
 parameters(::Type{T}, address::Integer, count::Integer) where {T} =
@@ -72,9 +103,14 @@ parameters(::Type{T}, address::Integer, count::Integer) where {T} =
 "Thrown where Julia's AD meets a right-hand side that only takes plain numbers."
 struct NotGenericError <: Exception end
 
-function (r::RightHandSide{T})(du::Vector{T}, u::Vector{T}, p::Vector{T}, t::Float64) where {T}
+function count!(r::RightHandSide, t::Float64)
     r.calls += 1
     poll(r.poll, t)
+    return nothing
+end
+
+function (r::RightHandSide{T})(du::Vector{T}, u::Vector{T}, p::Vector{T}, t::Float64) where {T}
+    count!(r, t)
     r.functions.derivative(du, u, p, t)
     return nothing
 end
@@ -89,8 +125,7 @@ end
 
 function (r::RightHandSide)(du, u, p, t)
     r.functions.generic === nothing && throw(NotGenericError())
-    r.calls += 1
-    poll(r.poll, plain(t))
+    count!(r, plain(t))
     r.functions.generic(du, u, p, t)
     return nothing
 end
@@ -104,23 +139,35 @@ plain(t::Tracker.TrackedReal) = plain(Tracker.data(t))
 dense(x::Vector{T}, ::Type{T}) where {T} = x
 dense(x::AbstractVector, ::Type{T}) where {T} = Vector{T}(x)
 
-for (name, field) in ((:Vjp, :pull_state), (:VjpP, :pull_parameters))
+for (name, field, first) in ((:Vjp, :pull_state, 1), (:VjpP, :pull_parameters, :(length(u) + 1)))
     @eval begin
         struct $name{T}
             rhs::RightHandSide{T}
         end
 
         function (v::$name{T})(out, λ, u, p, t) where {T}
-            r = v.rhs
-            r.calls += 1
-            time = Float64(t)
-            poll(r.poll, time)
             result = out isa Vector{T} ? out : Vector{T}(undef, length(out))
-            r.functions.$field(result, dense(λ, T), dense(u, T), p, time)
+            pull!(result, v.rhs, v.rhs.functions.$field, $first, dense(λ, T), dense(u, T), p, Float64(t))
             result === out || copyto!(out, result)
             return nothing
         end
     end
+end
+
+"One product: by `own`, or where both are made at once the part of them that begins at `first`."
+function pull!(out, r::RightHandSide{T}, own, first::Int, λ::Vector{T}, u::Vector{T}, p, t::Float64) where {T}
+    both = r.functions.pull_both
+    if both === nothing
+        count!(r, t)
+        own(out, λ, u, p, t)
+        return nothing
+    end
+    if !is_at(r.products, λ, u, t)
+        count!(r, t)
+        evaluate!(r.products, both, λ, u, p, t)
+    end
+    copyto!(out, 1, r.products.values, first, length(out))
+    return nothing
 end
 
 struct Jac{T}
@@ -128,7 +175,7 @@ struct Jac{T}
 end
 
 function (j::Jac{T})(J, u, p, t) where {T}
-    j.rhs.calls += 1
+    count!(j.rhs, Float64(t))
     result = J isa Matrix{T} ? J : Matrix{T}(undef, size(J))
     j.rhs.functions.jacobian(result, dense(u, T), p, Float64(t))
     result === J || copyto!(J, result)

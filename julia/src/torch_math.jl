@@ -6,9 +6,15 @@ module TorchMath
 import NaNMath
 import SpecialFunctions
 
+include("elementary.jl")
+using .Elementary: exp, expm1, tanh
+
 for name in (:acos, :acosh, :asin, :atanh, :cos, :log, :log10, :log1p, :log2, :sin, :sqrt, :tan)
     @eval $name(x) = NaNMath.$name(x)
 end
+
+log(x::Elementary.Float) = Elementary.log(x)
+log1p(x::Elementary.Float) = Elementary.log1p(x)
 
 # without the branch for negative numbers, so that loops are vectorised
 sqrt(x::Union{Float32,Float64}) = Base.Math.sqrt_llvm(x)

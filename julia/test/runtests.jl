@@ -97,6 +97,55 @@ end
         @test gradient(stiff, P.sensealg("GaussAdjoint", "given", P.options()), rodas) ≈ reference rtol = 1e-5
     end
 
+    @testset "elementary functions" begin
+        E = P.TorchMath.Elementary
+        ulps(found::T, exact) where {T} = Float64(abs(big(found) - exact) / eps(T(exact)))
+        for T in (Float64, Float32)
+            far = T == Float64 ? 700 : 87
+            line = T.([range(-far, far, 4001); range(-2, 2, 4001); exp10.(range(-30, -1, 500))])
+            positive = filter(>(0), [abs.(line); exp.(line); floatmin(T) * T(1e-3)])
+            for (name, domain) in (
+                :exp => line, :expm1 => line, :tanh => line, :log => positive, :log1p => [positive; range(-T(0.999), 0, 999)]
+            )
+                exact = x -> getfield(Base, name)(big(x))
+                found = getfield(E, name)
+                @test maximum(x -> iszero(T(exact(x))) ? 0.0 : ulps(found(x), exact(x)), domain) < 3
+                # what is not a number, and where it is infinite or constant
+                for x in T[NaN, Inf, -Inf, 0, 1e5, -1e5]
+                    log_of_negative = startswith(string(name), "log") && x < (name == :log ? 0 : -1)
+                    @test isequal(found(x), log_of_negative ? T(NaN) : getfield(Base, name)(x)) ||
+                        found(x) ≈ getfield(Base, name)(x)
+                end
+            end
+            @test E.log1p(T(-1)) == E.log(T(0)) == -Inf
+        end
+        @test E.exp(big(1.0)) == exp(big(1.0))
+    end
+
+    @testset "both products at once" begin
+        calls = Ref(0)
+        function both(out, λ, u, p, t)
+            calls[] += 1
+            out[1:2] .= p[1] .* λ
+            out[3] = λ' * u
+            return nothing
+        end
+        derivative(du, u, p, t) = (du .= p[1] .* u; nothing)
+        functions = P.Functions{Float64}(derivative, nothing, nothing, both, nothing, nothing, nothing)
+        rhs = P.RightHandSide(functions, [3.0], C_NULL)
+        state, parameters = zeros(2), zeros(1)
+        λ, u = [1.0, 2.0], [5.0, 7.0]
+        P.Vjp(rhs)(state, λ, u, rhs.p, 0.5)
+        P.VjpP(rhs)(parameters, λ, u, rhs.p, 0.5)
+        @test state == [3.0, 6.0] && parameters == [19.0]
+        @test calls[] == rhs.calls == 1
+        λ[1] = 2.0
+        P.VjpP(rhs)(view(parameters, 1:1), λ, u, rhs.p, 0.5)
+        P.Vjp(rhs)(state, λ, u, rhs.p, 0.25)
+        @test state == [6.0, 6.0] && parameters == [24.0]
+        @test calls[] == 3
+    end
+
     @testset "names" begin
         for name in keys(P.ALGORITHMS)
             order, _, _ = P.algorithm_facts(name)

@@ -1,5 +1,7 @@
 """What is traced again and what is not."""
 
+import types
+
 import pytest
 import torch
 
@@ -113,4 +115,39 @@ def test_changed_values_of_p_are_seen_without_tracing(traced):
     first = _end(f, ONES, ONES)
     assert not torch.equal(_end(f, ONES, 2 * ONES), first)
     _end(f, ONES, torch.tensor(2.0, dtype=torch.float64))
+    assert len(traced) == 2
+
+
+RATE = 1.0
+
+
+class _Settings:
+    rate = 1.0
+
+
+class _ReadsGlobals(torch.nn.Module):
+    def forward(self, u, p, t):
+        return torch.stack([-RATE * _Settings.rate * x for x in u.unbind()])
+
+
+def test_what_a_method_reads_from_globals_is_seen(traced, monkeypatch):
+    net = _ReadsGlobals()
+    first = _end(net, ONES)
+    monkeypatch.setattr(f"{__name__}.RATE", 2.0)
+    second = _end(net, ONES)
+    assert not torch.equal(second, first)
+    monkeypatch.setattr(_Settings, "rate", 2.0)
+    assert not torch.equal(_end(net, ONES), second)
+    assert len(traced) == 3
+
+
+def test_what_is_read_from_a_module_is_seen(traced):
+    settings = types.ModuleType("settings")
+    settings.rate = 1.0
+    code = "def f(u, p, t):\n    return -settings.rate * u"
+    scope = {"settings": settings, "__name__": "users"}
+    exec(code, scope)
+    first = _end(scope["f"], ONES)
+    settings.rate = 2.0
+    assert not torch.equal(_end(scope["f"], ONES), first)
     assert len(traced) == 2

@@ -202,7 +202,6 @@ def test_parameters_that_are_not_there():
     julia_error("(u, p, t) -> -p.rate .* u", "rate", p={"speed": 1.0})
 
 
-@pytest.mark.xfail(reason="a function with annotated arguments is said to take the wrong number of them", strict=True)
 def test_code_for_one_number_type_can_be_solved_but_not_differentiated():
     code = "(du::Vector{Float64}, u::Vector{Float64}, p, t) -> (du .= -p[1] .* u; nothing)"
     p = tensor([1.0])

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
+from enum import Enum
 
 import torch
 from torch import Tensor
@@ -66,13 +67,21 @@ class Poll:
         return _address_of(self._pointer)
 
 
+class Products(Enum):
+    """The vector-Jacobian products of a right-hand side that a gradient asks for."""
+
+    NONE = "none"
+    SEPARATE = "one at a time"
+    JOINT = "with respect to state and parameters at once"
+
+
 class TorchCallbacks:
     """The C functions of a right-hand side, and the tensors through which they take and return states.
 
     Julia copies a state into a buffer, calls with nothing but a number, and copies the result out of another buffer.
     """
 
-    def __init__(self, rhs: RightHandSide, guard: Guard, poll: Poll, *, jacobian: bool, vjp: bool, joint: bool) -> None:
+    def __init__(self, rhs: RightHandSide, guard: Guard, poll: Poll, *, jacobian: bool, products: Products) -> None:
         self.rhs = rhs
         n, self.n_p = rhs.numel, sum(map(_size, rhs.parameters))
         self._u, self._du = self._buffer(n), self._buffer(n)
@@ -81,7 +90,7 @@ class TorchCallbacks:
             single=int(rhs.dtype == torch.float32),
             n=n,
             n_p=self.n_p,
-            joint=int(joint),
+            joint=int(products is Products.JOINT),
             f=_address_of(self._f),
             poll=poll.address,
             u=address(self._u),
@@ -89,7 +98,7 @@ class TorchCallbacks:
         )
         if jacobian:
             self._prepare_jacobian(guard)
-        if vjp:
+        if products is not Products.NONE:
             self._prepare_vjp(guard)
 
     def _prepare_jacobian(self, guard: Guard) -> None:

@@ -3,8 +3,8 @@
 import threading
 import warnings
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,12 +14,13 @@ from ..._errors import JuliaWarning, UnsupportedError
 from ..._rhs import RightHandSide
 from ._arguments import address
 from ._bridge import Bridge, Handle
-from ._callbacks import Poll
+from ._callbacks import Poll, Products
 from .compiler._fingerprint import fingerprint
 from .compiler._functions import (
     Inputs,
     TracedFunction,
     derivative_program,
+    pull_both_program,
     pull_parameters_program,
     pull_state_program,
 )
@@ -36,19 +37,50 @@ class _Loaded:
     handle: Handle
     source: Source
     constants: list[Tensor]
+    dense: list[Tensor] = field(default_factory=list)
 
-    def refresh(self, bridge: Bridge) -> list[Tensor]:
-        """Let it read its constants where they are now; returns what must be kept meanwhile."""
-        if not self.constants:
-            return []
-        dense = [tensor.detach().contiguous() for tensor in self.constants]
-        addresses = ",".join(str(tensor.data_ptr()) for tensor in dense)
-        bridge.call("set_constants", self.handle.number, addresses, _types(self.source.constants))
-        return dense
+    def refresh(self, bridge: Bridge) -> None:
+        """Let it read its constants where they are now."""
+        if self.constants:
+            self.dense = [tensor.detach().contiguous() for tensor in self.constants]
+            addresses = ",".join(str(tensor.data_ptr()) for tensor in self.dense)
+            bridge.call("set_constants", self.handle.number, addresses, _types(self.source.constants))
 
 
 def _types(arrays: list[Array]) -> str:
     return ",".join(f"{JULIA_TYPES[array.dtype]}:{array.size}" for array in arrays)
+
+
+GENERIC = "f_generic"
+"""The function for other number types than that of the state."""
+
+_PROGRAMS: dict[str, Callable[[TracedFunction], Program]] = {
+    "f": derivative_program,
+    GENERIC: derivative_program,
+    "pull_state": pull_state_program,
+    "pull_parameters": pull_parameters_program,
+    "pull_both": pull_both_program,
+}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a solve and its gradient need beside `f`.
+
+    Attributes:
+        products: the vector-Jacobian products.
+        jacobian: whether the Jacobian is needed.
+    """
+
+    products: Products
+    jacobian: bool
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The names of the functions to compile, in the order of `_PROGRAMS`; "" for those that are not needed."""
+        separate, joint = self.products is Products.SEPARATE, self.products is Products.JOINT
+        wanted = (True, self.jacobian, separate, separate, joint)
+        return tuple(name if want else "" for name, want in zip(_PROGRAMS, wanted, strict=True))
 
 
 class CompiledFunction:
@@ -69,19 +101,14 @@ class CompiledFunction:
 
         self._traced = TracedFunction(call, inputs, rhs.parameters)
         self._loaded: dict[str, _Loaded] = {}
-        self._parts: dict[tuple[bool, bool], Handle] = {}
+        self._assembled: dict[Needs, Handle] = {}
 
-    # ---- sources
+    # ---- functions
 
-    def source(self) -> str:
-        """What has been generated so far."""
-        return "\n\n".join(loaded.source.text for loaded in self._loaded.values())
-
-    def _load(
-        self, name: str, make: Callable[[TracedFunction], Program], rhs: RightHandSide, *, generic: bool = False
-    ) -> _Loaded:
+    def _load(self, name: str, rhs: RightHandSide) -> _Loaded:
         if name not in self._loaded:
-            program = make(self._traced)
+            generic = name == GENERIC
+            program = _PROGRAMS[name](self._traced)
             source = emit(program, name, generic=generic)
             number = self._bridge.call(
                 "compiled_function",
@@ -105,14 +132,13 @@ class CompiledFunction:
         p, t = self.flat_parameters(rhs), 0.5
         expected = self._expected(name, rhs, u, λ, t)
         out = torch.empty_like(expected)
-        kept = loaded.refresh(self._bridge)
+        loaded.refresh(self._bridge)
         pointers = [address(x) if x.numel() else 0 for x in (out, λ, u, p)]
         at_λ = pointers[1] if name.startswith("pull") else 0
         self._bridge.call(
             "evaluate_compiled", loaded.handle.number, self._single, pointers[0], out.numel(), at_λ, pointers[2],
             u.numel(), pointers[3], p.numel(), t,
         )  # fmt: skip
-        del kept
         scale = expected[expected.isfinite()].abs().max().item() if bool(expected.isfinite().any()) else 1.0
         tolerance = (1e-3 if self._single else 1e-9) * max(scale, 1.0)
         if not torch.allclose(out, expected, rtol=0.0, atol=tolerance, equal_nan=True):
@@ -127,12 +153,13 @@ class CompiledFunction:
             leaves = [leaf.detach().requires_grad_() for leaf in rhs.leaves]
             x = u.requires_grad_()
             k = rhs.with_leaves(leaves)(x, rhs.time(t))
-            wanted = [x] if name == "pull_state" else [*leaves, *self.captured]
-            if not wanted:
-                return torch.zeros(1, dtype=rhs.dtype)
-            if not k.requires_grad:
-                return torch.cat([torch.zeros_like(q).reshape(-1) for q in wanted])
-            gradients = torch.autograd.grad(k, wanted, λ, allow_unused=True)
+            wanted = [] if name == "pull_parameters" else [x]
+            if name != "pull_state":
+                # a zero stands for no parameters
+                wanted += [*leaves, *self.captured] or [torch.zeros(1, dtype=rhs.dtype, requires_grad=True)]
+            gradients: Sequence[Tensor | None] = [None] * len(wanted)
+            if k.requires_grad:
+                gradients = torch.autograd.grad(k, wanted, λ, allow_unused=True)
         pairs = zip(gradients, wanted, strict=True)
         return torch.cat([(torch.zeros_like(q) if g is None else g.detach()).reshape(-1) for g, q in pairs])
 
@@ -161,40 +188,25 @@ class CompiledFunction:
 
     # ---- right-hand sides
 
-    def prepare(self, rhs: RightHandSide, *, vjp: bool, jacobian: bool) -> list[_Loaded]:
-        """Compile what is not yet compiled of `f`, its vector-Jacobian products and what the Jacobian needs."""
-        used = [self._load("f", derivative_program, rhs)]
-        if jacobian:
-            used.append(self._load("f_generic", derivative_program, rhs, generic=True))
-        if vjp:
-            used.append(self._load("pull_state", pull_state_program, rhs))
-            used.append(self._load("pull_parameters", pull_parameters_program, rhs))
-        return used
+    def prepare(self, rhs: RightHandSide, needs: Needs) -> None:
+        """Compile what is not compiled yet."""
+        if needs not in self._assembled:
+            numbers = [self._load(name, rhs).handle.number if name else 0 for name in needs.functions]
+            self._assembled[needs] = self._bridge.keep(
+                self._bridge.call("compiled_functions", self._single, *numbers, self._n if needs.jacobian else 0)
+            )
 
-    def right_hand_side(
-        self, rhs: RightHandSide, parameters: Tensor, poll: Poll, *, vjp: bool, jacobian: bool
-    ) -> tuple[int, list[Tensor]]:
-        """Handle of a right-hand side at these parameters, and the tensors that must be kept while it is used."""
-        used = self.prepare(rhs, vjp=vjp, jacobian=jacobian)
-        kept = [tensor for loaded in used for tensor in loaded.refresh(self._bridge)]
-        number = self._bridge.call(
+    def right_hand_side(self, rhs: RightHandSide, parameters: Tensor, poll: Poll, needs: Needs) -> int:
+        """Handle of a right-hand side at these parameters, which must be kept while it is used."""
+        for name in filter(None, needs.functions):
+            self._loaded[name].refresh(self._bridge)
+        return self._bridge.call(
             "compiled_rhs",
-            self._assembled(vjp=vjp, jacobian=jacobian).number,
+            self._assembled[needs].number,
             address(parameters) if parameters.numel() else 0,
             parameters.numel(),
             poll.address,
         )
-        return number, kept
-
-    def _assembled(self, *, vjp: bool, jacobian: bool) -> Handle:
-        key = vjp, jacobian
-        if key not in self._parts:
-            names = ("f", "f_generic" if jacobian else "", *(("pull_state", "pull_parameters") if vjp else ("", "")))
-            numbers = [self._loaded[name].handle.number if name else 0 for name in names]
-            self._parts[key] = self._bridge.keep(
-                self._bridge.call("compiled_functions", self._single, *numbers, self._n if jacobian else 0)
-            )
-        return self._parts[key]
 
 
 class Compiler:
@@ -205,21 +217,21 @@ class Compiler:
         self._known: dict[int, dict[Any, CompiledFunction | CannotCompileError]] = {}
         self._lock = threading.RLock()  # torch traces one function at a time
 
-    def get(self, rhs: RightHandSide, *, vjp: bool, jacobian: bool, required: bool) -> CompiledFunction | None:
+    def get(self, rhs: RightHandSide, needs: Needs, *, required: bool) -> CompiledFunction | None:
         """The compiled function, or `None` where it must be called back; says so the first time.
 
         Raises:
             UnsupportedError: it was `required` and is not possible; the message says why.
         """
         with self._lock:
-            found = self._find(rhs, vjp=vjp, jacobian=jacobian)
+            found = self._find(rhs, needs)
         if isinstance(found, CompiledFunction):
             return found
         if required:
             raise UnsupportedError(f"f cannot be compiled to Julia: {found}. Leave compile out to have it called back.")
         return None
 
-    def _find(self, rhs: RightHandSide, *, vjp: bool, jacobian: bool) -> CompiledFunction | CannotCompileError:
+    def _find(self, rhs: RightHandSide, needs: Needs) -> CompiledFunction | CannotCompileError:
         f = rhs.function
         known = self._known.get(id(f))
         if known is None:
@@ -241,7 +253,7 @@ class Compiler:
         if not isinstance(found, CannotCompileError):
             try:
                 found = CompiledFunction(self._bridge, rhs) if found is None else found
-                found.prepare(rhs, vjp=vjp, jacobian=jacobian)
+                found.prepare(rhs, needs)
                 known[key] = found
             except CannotCompileError as error:
                 known[key] = found = error

@@ -30,7 +30,7 @@ from ._errors import translate
 from ._function import JuliaFunction, make_function
 from ._interrupts import deferred_interrupts
 from ._sources import Sources
-from ._support import brings_vjp, check_direction, check_sensealg, refuse_sensealg
+from ._support import brings_vjp, check_checkpoints, check_sensealg, refuse_sensealg
 
 _RETCODES = {
     "Success": ReturnCode.Success,
@@ -147,7 +147,7 @@ class JuliaEngine(AbstractEngine):
     def solve(self, spec: SolveSpec) -> RawSolution:
         if spec.sensealg is not None:
             check_sensealg(spec.rhs, spec.alg, spec.sensealg)
-            check_direction(spec.sensealg, spec.tspan)
+            check_checkpoints(spec.sensealg, spec.tspan, spec.rhs.dtype)
         # Julia's own default algorithm cannot be interpolated in place where Vern7 has run (OrdinaryDiffEqCore 4.6)
         spec = spec.with_concrete_algorithm(large=algs.FBDF())
         _check_step_size(spec)

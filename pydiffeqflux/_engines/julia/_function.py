@@ -7,13 +7,13 @@ from torch import Tensor
 
 from ..._errors import UnsupportedError
 from ..._rhs import RightHandSide, SourceRightHandSide
-from ..._sensealgs import BacksolveAdjoint, InterpolatingAdjoint
+from ..._sensealgs import AbstractSensealg, BacksolveAdjoint, InterpolatingAdjoint
 from .._base import SolveSpec
 from ._arguments import address
 from ._bridge import Bridge
-from ._callbacks import Guard, Poll, TorchCallbacks
+from ._callbacks import Guard, Poll, Products, TorchCallbacks
 from ._choices import CONTINUOUS
-from ._compiled import CompiledFunction, Compiler
+from ._compiled import CompiledFunction, Compiler, Needs
 from ._sources import Sources, flatten
 from ._support import brings_vjp
 
@@ -83,14 +83,12 @@ class CallbackFunction(JuliaFunction):
         super().__init__(bridge)
 
     def _make(self) -> int:
-        sensealg = self._spec.sensealg
         self._callbacks = TorchCallbacks(
             self._spec.rhs,
             self.guard,
             self.poll,
             jacobian=self._jacobian,
-            vjp=isinstance(sensealg, CONTINUOUS),
-            joint=isinstance(sensealg, InterpolatingAdjoint | BacksolveAdjoint),
+            products=_products(self._spec.sensealg),
         )
         self.n_p = self._callbacks.n_p
         return self._bridge.call("callback_rhs", address(self._callbacks.arguments))
@@ -102,18 +100,14 @@ class CallbackFunction(JuliaFunction):
 class CompiledTorchFunction(JuliaFunction):
     """A torch function as Julia code."""
 
-    def __init__(self, bridge: Bridge, compiled: CompiledFunction, spec: SolveSpec, jacobian: bool) -> None:
-        self._compiled, self._jacobian, self._rhs = compiled, jacobian, spec.rhs
-        self._vjp = isinstance(spec.sensealg, CONTINUOUS)
-        self._parameters = compiled.flat_parameters(spec.rhs)
+    def __init__(self, bridge: Bridge, compiled: CompiledFunction, rhs: RightHandSide, needs: Needs) -> None:
+        self._compiled, self._rhs, self._needs = compiled, rhs, needs
+        self._parameters = compiled.flat_parameters(rhs)
         self.n_p = self._parameters.numel()
         super().__init__(bridge)
 
     def _make(self) -> int:
-        number, self._kept = self._compiled.right_hand_side(
-            self._rhs, self._parameters, self.poll, vjp=self._vjp, jacobian=self._jacobian
-        )
-        return number
+        return self._compiled.right_hand_side(self._rhs, self._parameters, self.poll, self._needs)
 
     def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
         return [
@@ -137,8 +131,15 @@ def make_function(
             raise UnsupportedError("a JuliaSource is Julia code already; leave compile out.")
         return SourceFunction(bridge, sources, spec, rhs, jacobian)
     if compile_ is not False:
-        vjp = isinstance(spec.sensealg, CONTINUOUS)
-        compiled = compiler.get(rhs, vjp=vjp, jacobian=jacobian, required=bool(compile_))
+        needs = Needs(_products(spec.sensealg), jacobian)
+        compiled = compiler.get(rhs, needs, required=bool(compile_))
         if compiled is not None:
-            return CompiledTorchFunction(bridge, compiled, spec, jacobian)
+            return CompiledTorchFunction(bridge, compiled, rhs, needs)
     return CallbackFunction(bridge, spec, jacobian)
+
+
+def _products(sensealg: AbstractSensealg | None) -> Products:
+    if not isinstance(sensealg, CONTINUOUS):
+        return Products.NONE
+    # those that carry the gradient of the parameters along
+    return Products.JOINT if isinstance(sensealg, InterpolatingAdjoint | BacksolveAdjoint) else Products.SEPARATE

@@ -1,5 +1,7 @@
 """Which sensealg works for which right-hand side on the julia engine, and why not where it does not."""
 
+import torch
+
 from ... import _algorithms as algs
 from ..._errors import GradientError, UnsupportedError
 from ..._parameters import leaves
@@ -101,21 +103,21 @@ def check_sensealg(rhs: RightHandSide, alg: algs.AbstractAlgorithm, sensealg: Ab
         )
 
 
-def check_direction(sensealg: AbstractSensealg, tspan: tuple[float, float]) -> None:
-    """Refuse checkpoints backwards in time: SciMLSensitivity 7.112 looks them up out of bounds, which can crash.
+def check_checkpoints(sensealg: AbstractSensealg, tspan: tuple[float, float], dtype: torch.dtype) -> None:
+    """Refuse checkpoints where SciMLSensitivity 7.112 fails.
+
+    Backwards in time it looks them up out of bounds, which can crash; from states of single precision it makes problems
+    of double precision, whose solutions have no place among the others.
 
     Raises:
         UnsupportedError: with what to use instead.
     """
-    if (
-        tspan[1] < tspan[0]
-        and isinstance(sensealg, InterpolatingAdjoint | GaussAdjoint | GaussKronrodAdjoint)
-        and sensealg.checkpointing
-    ):
-        raise UnsupportedError(
-            f"{sensealg!r} cannot checkpoint a solve backwards in time; leave checkpointing out, or use "
-            "BacksolveAdjoint()."
-        )
+    if isinstance(sensealg, InterpolatingAdjoint | GaussAdjoint | GaussKronrodAdjoint) and sensealg.checkpointing:
+        remedy = "leave checkpointing out, or use BacksolveAdjoint()"
+        if tspan[1] < tspan[0]:
+            raise UnsupportedError(f"{sensealg!r} cannot checkpoint a solve backwards in time; {remedy}.")
+        if dtype == torch.float32:
+            raise UnsupportedError(f"{sensealg!r} cannot checkpoint float32 states; use float64, {remedy}.")
 
 
 def brings_vjp(rhs: SourceRightHandSide, sensealg: AbstractSensealg | None) -> bool:

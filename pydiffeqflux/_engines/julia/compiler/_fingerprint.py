@@ -1,19 +1,24 @@
 """What a function depends on besides its arguments, so that a change of it is noticed."""
 
+import sys
 import types
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.nn import Module
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
+_CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
 def fingerprint(function: Any) -> tuple[Any, ...]:
     """A value that differs when something that `function` reads has been replaced or changed.
 
-    Numbers and strings in its closure, its globals, its defaults and the attributes of its objects and modules count by
-    value. Tensors count by identity, shape and dtype: their contents are read anew in every solve.
+    Numbers and strings in its closure, its defaults, the globals that it names and the attributes of its objects, classes
+    and modules count by value. Tensors count by identity, shape and dtype: their contents are read anew in every solve.
+    Libraries are taken to be constant.
     """
     found: list[Any] = []
     _walk(function, found, set())
@@ -21,35 +26,56 @@ def fingerprint(function: Any) -> tuple[Any, ...]:
 
 
 def _walk(thing: Any, found: list[Any], seen: set[int]) -> None:
-    if isinstance(thing, _PLAIN):
-        found.append((type(thing), thing))
-        return
-    if isinstance(thing, Tensor):
+    kind = type(thing)
+    if kind in _PLAIN:
+        found.append((kind, thing))
+    elif isinstance(thing, Tensor):
         found.append((id(thing), tuple(thing.shape), thing.dtype))
-        return
-    if id(thing) in seen or (isinstance(thing, dict | list | tuple) and not thing):
-        return
-    seen.add(id(thing))
-    if isinstance(thing, dict):
-        for key, value in thing.items():
-            found.append(key if isinstance(key, _PLAIN) else id(key))
-            _walk(value, found, seen)
-    elif isinstance(thing, list | tuple | set | frozenset):
-        for value in thing:
-            _walk(value, found, seen)
-    elif isinstance(thing, types.FunctionType):
-        _walk_function(thing, found, seen)
-    elif isinstance(thing, types.MethodType):
-        _walk(thing.__func__, found, seen)
-        _walk(thing.__self__, found, seen)
-    else:
-        found.append(id(thing))
-        # library code is taken to be constant; of modules of torch the attributes are the user's
-        own = not type(thing).__module__.startswith(("torch", "numpy", "builtins")) or isinstance(
-            thing, torch.nn.Module
-        )
-        if own and not isinstance(thing, type | types.ModuleType):
-            _walk(getattr(thing, "__dict__", {}), found, seen)
+    elif id(thing) not in seen:
+        seen.add(id(thing))
+        if isinstance(thing, dict):
+            _walk_pairs(thing, found, seen)
+        elif isinstance(thing, _CONTAINERS):
+            for value in thing:
+                _walk(value, found, seen)
+        elif isinstance(thing, types.FunctionType):
+            _walk_function(thing, found, seen)
+        elif isinstance(thing, types.MethodType):
+            _walk(thing.__func__, found, seen)
+            _walk(thing.__self__, found, seen)
+        elif isinstance(thing, int | float | complex | str):  # of a type derived from these
+            found.append((kind, thing))
+        else:
+            found.append(id(thing))
+            _walk_object(thing, found, seen)
+
+
+def _walk_pairs(pairs: dict[Any, Any], found: list[Any], seen: set[int]) -> None:
+    for key, value in pairs.items():
+        if isinstance(value, _CONTAINERS) and not value:  # most attributes of a module of torch
+            continue
+        found.append(key if type(key) in _PLAIN else id(key))
+        _walk(value, found, seen)
+
+
+def _walk_object(thing: Any, found: list[Any], seen: set[int]) -> None:
+    if isinstance(thing, types.ModuleType):
+        return  # what is read of it is looked up by name
+    if isinstance(thing, type):
+        _walk_class(thing, found, seen)
+    elif isinstance(thing, Module) or not _is_library(type(thing).__module__):
+        # of a module of torch the attributes are the user's
+        _walk_pairs(getattr(thing, "__dict__", {}), found, seen)
+        _walk(type(thing), found, seen)
+
+
+def _walk_class(kind: type, found: list[Any], seen: set[int]) -> None:
+    for base in kind.__mro__:
+        if _is_library(base.__module__):
+            continue
+        for name, value in vars(base).items():
+            if not name.startswith("__") or name in ("__call__", "__init__"):
+                _walk(getattr(value, "__func__", getattr(value, "fget", value)), found, seen)
 
 
 def _walk_function(function: types.FunctionType, found: list[Any], seen: set[int]) -> None:
@@ -61,8 +87,33 @@ def _walk_function(function: types.FunctionType, found: list[Any], seen: set[int
             found.append(None)
     _walk(function.__defaults__ or (), found, seen)
     _walk(function.__kwdefaults__ or {}, found, seen)
-    if function.__module__.startswith("torch"):
+    if _is_library(function.__module__):
         return
-    for name in function.__code__.co_names:
-        if name in function.__globals__:
-            _walk(function.__globals__[name], found, seen)
+    names, scope = _names(function.__code__), function.__globals__
+    for name in names:
+        value = scope.get(name)
+        if isinstance(value, types.ModuleType) and not _is_library(value.__name__):
+            for attribute in names:
+                if attribute in value.__dict__:
+                    _walk(value.__dict__[attribute], found, seen)
+        elif name in scope:
+            _walk(value, found, seen)
+
+
+@cache
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    """The names of globals and attributes that a function and those inside it use."""
+    return tuple(dict.fromkeys(_all_names(code)))
+
+
+def _all_names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _all_names(constant)
+
+
+@cache
+def _is_library(module: str | None) -> bool:
+    top = (module or "").partition(".")[0]
+    return top in ("torch", "numpy", "scipy", "pydiffeqflux") or (top in sys.stdlib_module_names and top != "__main__")

@@ -113,13 +113,32 @@ def pull_parameters_program(f: TracedFunction) -> Program:
 
     def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
         if not (leaves or parameters):
-            return (0.0 * λ.reshape(-1)[:1],)  # Julia's vector of parameters is never empty
+            return _nothing(λ)
         vjp = torch.func.vjp(lambda x, y: f(u, x, y, t), leaves, parameters)[1]
         dleaves, dparameters = vjp(λ)
         return (*dleaves, *dparameters)
 
-    sizes = [q.numel() for q in (*f.inputs.leaves, *f.parameters)] or [1]
-    return _program(f, pull, [f.inputs.u], sizes)
+    return _program(f, pull, [f.inputs.u], _parameter_sizes(f))
+
+
+def pull_both_program(f: TracedFunction) -> Program:
+    """`(out, λ, u, p, t)`: out becomes what `pull_state` makes, and behind it what `pull_parameters` makes."""
+
+    def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
+        vjp = torch.func.vjp(lambda w, x, y: f(w, x, y, t), u, leaves, parameters)[1]
+        du, dleaves, dparameters = vjp(λ)
+        return du, *((*dleaves, *dparameters) or _nothing(λ))
+
+    return _program(f, pull, [f.inputs.u], [f.inputs.u.numel(), *_parameter_sizes(f)])
+
+
+def _parameter_sizes(f: TracedFunction) -> list[int]:
+    return [q.numel() for q in (*f.inputs.leaves, *f.parameters)] or [1]
+
+
+def _nothing(λ: Tensor) -> tuple[Tensor]:
+    """The gradient of no parameters: Julia's vector of them is never empty."""
+    return (0.0 * λ.reshape(-1)[:1],)
 
 
 def _program(f: TracedFunction, function: Callable[..., Any], before: list[Tensor], sizes: list[int]) -> Program:
