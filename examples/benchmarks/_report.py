@@ -291,15 +291,17 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _losses(verdicts: Sequence[Verdict]) -> str:
-    lines = [
-        [v.group, _error(v.error), v.ours[1], name, peer[1], f"{ratio:.3g}"]
-        for v in verdicts
-        for name, peer, ratio in zip(PEERS, v.peers, v.ratios, strict=True)
-        if peer is not None and ratio is not None and ratio < 1
-    ]
+    lines = []
+    for v in verdicts:
+        cells = [
+            "-" if peer is None or ratio is None or ratio >= 1 else f"{ratio:.3g}x {peer[1]}"
+            for peer, ratio in zip(v.peers, v.ratios, strict=True)
+        ]
+        if any(cell != "-" for cell in cells):
+            lines.append([v.group, "-" if v.error is None else f"{v.error:.0e}", v.ours[1], *cells])
     if not lines:
         return "Nowhere in this run."
-    return _table(["group", "error", "ours", "against", "which is", "its time over ours"], lines)
+    return "The peer's time over ours, where it is below 1.\n\n" + _table(["group", "error", "ours", *PEERS], lines)
 
 
 def _failures(rows: Sequence[Row]) -> str:
