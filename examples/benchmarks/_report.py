@@ -299,6 +299,8 @@ def _losses(verdicts: Sequence[Verdict]) -> str:
         ]
         if any(cell != "-" for cell in cells):
             lines.append([v.group, "-" if v.error is None else f"{v.error:.0e}", v.ours[1], *cells])
+    if not verdicts:
+        return "Nothing was compared with anybody in this run."
     if not lines:
         return "Nowhere in this run."
     return "The peer's time over ours, where it is below 1.\n\n" + _table(["group", "error", "ours", *PEERS], lines)

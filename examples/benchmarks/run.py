@@ -41,7 +41,7 @@ WORKLOADS = {
 TIMEOUT, SHORT_TIMEOUT = 200.0, 60.0
 """Seconds for one process."""
 
-JULIA_TIMEOUT, SHORT_JULIA_TIMEOUT = 600.0, 300.0
+JULIA_TIMEOUT, SHORT_JULIA_TIMEOUT = 900.0, 300.0
 """The same where Julia runs: it starts, has three kinds of right-hand sides to measure, and compiles each."""
 
 

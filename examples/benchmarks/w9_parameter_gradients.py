@@ -1,7 +1,8 @@
 """W9: gradients with respect to parameters, the problems and tolerances of Ma et al. 2021.
 
 Their tolerances (abstol 1e-5, reltol 1e-7) are the middle of the ladder. The loss is Σ (1 - u)² / 2 over save points.
-Central differences, two solves a parameter, are run at their tolerances only.
+Central differences, two solves a parameter, are run at their tolerances only. torchode, explicit, has a part in the
+problem that is not stiff.
 """
 
 from collections.abc import Iterator, Sequence
