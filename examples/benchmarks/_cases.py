@@ -8,7 +8,10 @@ from _problems import Problem
 from _rows import Case, Dtype, Reference, Row, Tolerance
 
 Solvers = dict[str, Sequence[tuple[str, str]]]
-"""For each library its solvers, each with what the right-hand side is written in."""
+"""For each library its solvers, each with the kind of the right-hand side."""
+
+Method = tuple[str, str, str]
+"""Solver, adjoint, and the kind of the right-hand side."""
 
 
 def forward_cases(
@@ -24,7 +27,7 @@ def forward_cases(
     """A ladder of solves for every solver."""
     for solver, rhs in solvers:
         for tol in tolerances:
-            row = Row(workload, group, library, solver, rhs, dtype, tol.rtol, tol.atol)
+            row = Row(workload, group, library, solver, "", rhs, dtype, tol.rtol, tol.atol)
             make = partial(_libraries.forward, library, problem, solver, tol, rhs=rhs, dtype=dtype)
             yield Case(row, make, reference)
 
@@ -35,16 +38,16 @@ def gradient_cases(
     problem: Problem,
     reference: Reference,
     library: str,
-    methods: Iterable[tuple[str, str]],
+    methods: Iterable[Method],
     tolerances: Iterable[Tolerance],
     dtype: Dtype = "float64",
     *,
+    kind: str = "",
     last: bool = False,
 ) -> Iterator[Case]:
-    """A ladder of gradients for every (solver, adjoint)."""
-    for solver, adjoint in methods:
+    """A ladder of gradients for every method; `kind` is the class of their adjoints."""
+    for solver, adjoint, rhs in methods:
         for tol in tolerances:
-            name, rhs = f"{solver}, {adjoint}", _libraries.RHS[library]
-            row = Row(workload, group, library, name, rhs, dtype, tol.rtol, tol.atol)
-            make = partial(_libraries.gradient, library, problem, solver, adjoint, tol, dtype=dtype)
+            row = Row(workload, group, library, f"{solver}, {adjoint}", kind, rhs, dtype, tol.rtol, tol.atol)
+            make = partial(_libraries.gradient, library, problem, solver, adjoint, tol, rhs=rhs, dtype=dtype)
             yield Case(row, make, reference, last)

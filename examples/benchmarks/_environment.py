@@ -10,9 +10,20 @@ from pathlib import Path
 
 import _libraries
 
-PACKAGES = ("pydiffeqflux", "torch", "torchdiffeq", "diffrax", "jax", "scipy", "numpy")
+from pydiffeqflux._engines.julia._installation import find_installation, installed_packages
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+PACKAGES = ("pydiffeqflux", "torch", "torchdiffeq", "torchode", "diffrax", "jax", "scipy", "numpy", "juliacall")
+JULIA_PACKAGES = ("OrdinaryDiffEq", "SciMLSensitivity")
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "JULIA_NUM_THREADS",
+    "JULIA_NUM_GC_THREADS",
+    "PYTHON_JULIACALL_THREADS",
+)
 
 SINGLE_THREADED = dict.fromkeys(THREAD_VARIABLES, "1")
 
@@ -62,7 +73,7 @@ def environment() -> Environment:
         cores=len(affinity(0)) if affinity else os.cpu_count() or 1,
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
         python=platform.python_version(),
-        packages={name: _libraries.version(name) for name in PACKAGES},
+        packages={name: _libraries.version(name) for name in PACKAGES} | _julia(),
         commit=_commit(),
     )
 
@@ -86,6 +97,16 @@ def _cpu() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _julia() -> dict[str, str]:
+    """The versions of Julia and its packages, without starting more of it than its command line."""
+    installation = find_installation()
+    if installation.problem or installation.executable is None or installation.project is None:
+        return {"Julia": ""}
+    shown = subprocess.run([installation.executable, "--version"], capture_output=True, text=True, check=False).stdout
+    packages = installed_packages(installation.project)
+    return {"Julia": shown.removeprefix("julia version").strip()} | {name: packages[name] for name in JULIA_PACKAGES}
 
 
 def _commit() -> str:

@@ -74,9 +74,9 @@ class Problem:
 
     @property
     def max_steps(self) -> int:
-        """Steps after which this package's and torchdiffeq's solves are given up, to bound the time of a run.
+        """Steps after which solves that run in Python are given up, to bound the time of a run.
 
-        diffrax gets `_diffrax.MAX_STEPS`, SciPy has no such option.
+        diffrax gets `_diffrax.MAX_STEPS`, the julia engine keeps this package's own limit, SciPy has no such option.
         """
         return 5_000 if self.stiff else 20_000
 

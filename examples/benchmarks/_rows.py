@@ -9,10 +9,19 @@ import numpy as np
 from _problems import Array
 from numpy.typing import NDArray
 
-LIBRARIES = ("pydiffeqflux", "torchdiffeq", "diffrax", "scipy")
-"""What is compared, in the order of the tables. The first is this package."""
+EMBEDDED, JULIA = "pydiffeqflux-embedded", "pydiffeqflux-julia"
 
-OURS = LIBRARIES[0]
+OURS = (EMBEDDED, JULIA)
+"""This package: each engine counts as a library, and has a process of its own."""
+
+LIBRARIES = (*OURS, "torchdiffeq", "torchode", "diffrax", "scipy", "torch", "juliacall", "diffeqpy")
+"""What is compared, in the order of the tables. The last three have a part in the workload of the bridge only."""
+
+COMPILING = (JULIA, "diffrax", "juliacall")
+"""Their first call compiles, so that it says nothing about the next."""
+
+TORCH, COMPILED, CALLED_BACK, SOURCE = "torch", "torch, compiled", "torch, called back", "JuliaSource"
+"""Kinds of right-hand sides; the last three are those of the julia engine. Others are `"numpy"` and `"jax jit"`."""
 
 Dtype = Literal["float64", "float32"]
 
@@ -39,7 +48,8 @@ class Row:
         group: what is the same in all rows that are compared with each other.
         library, version: whose solver.
         solver: its name there.
-        rhs: what the right-hand side is written in: `"torch"`, `"numpy"` or `"jax jit"`.
+        adjoint: the class of the adjoint, where classes are compared one by one.
+        rhs: what the right-hand side is written in, and how the julia engine takes it.
         dtype: of the state.
         rtol, atol: asked for.
         status: `"ok"`, or why there is no valid result.
@@ -47,8 +57,8 @@ class Row:
         gradient_error: |g - ref| / |ref|.
         nfe, nfe_adjoint: right-hand side evaluations of the solve and of the backward pass.
         accepted, rejected: steps.
-        first, median, minimum: of one call; the first includes compilation. Of a training run, `first` is its first
-            step and the other two are the whole.
+        first, median, minimum: of one call; the first includes compilation, but not the start of Julia. Of a training
+            run, `first` is its first step and the other two are the whole.
         repeats: timed calls after the first.
         peak_rss: MiB, of the process up to here.
         loss_error: largest relative deviation of the first 20 training losses from the reference.
@@ -59,6 +69,7 @@ class Row:
     group: str
     library: str
     solver: str = ""
+    adjoint: str = ""
     rhs: str = ""
     dtype: str = "float64"
     rtol: float = 0.0
@@ -101,6 +112,7 @@ class Outcome:
         failure: why the result is void, or empty.
         losses: of a training run.
         first_step: seconds of its first step.
+        seconds: what the call itself measured, in the place of how long it took.
     """
 
     us: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
@@ -112,6 +124,7 @@ class Outcome:
     failure: str = ""
     losses: Array | None = None
     first_step: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +134,13 @@ class Run:
     Attributes:
         call: carries it out; this is timed.
         read: makes an outcome of what `call` returned; this is not.
+        count: how often `call` repeats what is to be timed, where once is too short for the clock. The row then has no
+            first call.
     """
 
     call: Callable[[], Any]
     read: Callable[[Any], Outcome]
+    count: int = 1
 
 
 def training_run(make_step: Callable[[], Callable[[], float]], steps: int) -> Run:

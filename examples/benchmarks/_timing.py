@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from _problems import Array
-from _rows import Case, Outcome, Reference, Row
+from _rows import CALLED_BACK, COMPILING, Case, Outcome, Reference, Row
 
 MIN_REPEATS, MAX_REPEATS = 7, 25
 FIRST_LOSSES = 20
@@ -59,22 +59,25 @@ def measure(case: Case, budget: Budget) -> Row:
     gc.collect()
     try:
         run = case.make()
-        compiling = COMPILATION if case.row.rhs == "jax jit" else 0.0
-        with _time_limit(compiling + (budget.last if case.last else budget.first)):
+        compiling = case.row.library in COMPILING
+        allowance = COMPILATION if compiling and case.row.rhs != CALLED_BACK else 0.0
+        with _time_limit(allowance + (budget.last if case.last else budget.first)):
             first, raw = _timed(run.call)
         outcome = run.read(raw)
         del raw
         row = judge(case.row, outcome, case.reference)
-        once = outcome.losses is not None or not row.is_valid or (row.rhs != "jax jit" and first > budget.limit)
-        times = [] if once else _repeat(run.call, budget)
+        once = outcome.losses is not None or outcome.seconds is not None or not row.is_valid
+        times = [] if once or (first > budget.limit and not compiling) else _repeat(run.call, budget)
     except Exception as error:  # whatever a library raises is a result
         return dataclasses.replace(case.row, status=f"failed: {_summary(error)}", peak_rss=peak_rss())
-    warm = times or [first]
+    whole = first if outcome.seconds is None else outcome.seconds
+    warm = times or [whole]
+    scale = 1e3 / run.count
     return dataclasses.replace(
         row,
-        first=1e3 * (first if outcome.first_step is None else outcome.first_step),
-        median=1e3 * statistics.median(warm),
-        minimum=1e3 * min(warm),
+        first=None if run.count > 1 else 1e3 * (whole if outcome.first_step is None else outcome.first_step),
+        median=scale * statistics.median(warm),
+        minimum=scale * min(warm),
         repeats=len(times),
         peak_rss=peak_rss(),
     )
@@ -157,13 +160,16 @@ def peak_rss() -> float:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Break the body off after so many seconds of processor time. One call into a compiled library is waited for."""
+    """Break the body off after so many seconds of processor time. One call into a compiled library is waited for.
+
+    The signal is repeated, since one that arrives as Julia calls back is lost.
+    """
 
     def stop(*_: Any) -> None:
         raise CaseTimeoutError(f"{BROKEN_OFF} after {seconds:.0f} s of processor time")
 
     previous = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
     try:
         yield
     finally:

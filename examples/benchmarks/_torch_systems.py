@@ -1,4 +1,4 @@
-"""The problems in torch: what pydiffeqflux, torchdiffeq and SciPy with a torch right-hand side all solve."""
+"""The problems in torch: what pydiffeqflux, torchdiffeq, torchode and SciPy with a torch f all solve."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

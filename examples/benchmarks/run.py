@@ -1,10 +1,11 @@
-"""Compare pydiffeqflux with torchdiffeq, diffrax and SciPy.
+"""Compare both engines of pydiffeqflux with torchdiffeq, torchode, diffrax and SciPy, and measure the bridge to Julia.
 
     python examples/benchmarks/run.py [--short] [--only w3] [--library scipy] [--out results]
 
-Every (workload, library) runs in a process of its own, on one core and one thread. Results go to
-`<out>/<date>-<cpu>.json` and `<out>/<date>.md`. Peers that are not installed are left out, in words; `pip install
-"pydiffeqflux[bench]"` installs them. The short form checks that everything works; do not quote its times.
+Every (workload, library) runs in a process of its own, on one core and one thread; the engines of this package count as
+two libraries. Results go to `<out>/<date>-<cpu>.json` and `<out>/<date>.md`. What is not installed is left out, in
+words; `pip install "pydiffeqflux[bench,julia]"` installs the peers and juliacall, and `python -m pydiffeqflux setup`
+sets Julia up. The short form checks that everything works; do not quote its times.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import _libraries
 from _environment import SINGLE_THREADED, environment, single_core, usable_cores
 from _references import References
 from _report import full, summary
-from _rows import LIBRARIES, Row
+from _rows import EMBEDDED, JULIA, LIBRARIES, Row
 from _timing import BROKEN_OFF, FULL, SHORT, judge_final_losses, measure
 
 WORKLOADS = {
@@ -35,10 +36,13 @@ WORKLOADS = {
     "w3": "w3_small_neural_ode",
     "w4": "w4_spiral_training",
     "w9": "w9_parameter_gradients",
+    "wb": "wb_bridge",
 }
-SCIPY_WORKLOADS = ("w1", "w2")
 TIMEOUT, SHORT_TIMEOUT = 200.0, 60.0
 """Seconds for one process."""
+
+JULIA_TIMEOUT, SHORT_JULIA_TIMEOUT = 900.0, 300.0
+"""The same where Julia runs: it starts, has three kinds of right-hand sides to measure, and compiles each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,15 @@ class Job:
     @property
     def timeout(self) -> float:
         """Seconds that it may take."""
+        if self.library in (JULIA, "juliacall"):
+            return SHORT_JULIA_TIMEOUT if self.short else JULIA_TIMEOUT
         return SHORT_TIMEOUT if self.short else TIMEOUT
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="a check of everything in two minutes")
+    parser.add_argument("--short", action="store_true", help="a check of everything in a few minutes")
     parser.add_argument("--only", choices=WORKLOADS, action="append", help="this workload; may be repeated")
     parser.add_argument("--library", choices=LIBRARIES, action="append", help="this library; may be repeated")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
@@ -75,11 +81,17 @@ def main() -> None:
         planned = [
             Job(workload, library, arguments.short, arguments.out)
             for workload in arguments.only or WORKLOADS
-            for library in arguments.library or LIBRARIES
-            if library != "scipy" or workload in SCIPY_WORKLOADS
+            for library in _taking_part(workload)
+            if library in (arguments.library or LIBRARIES)
         ]
+        if not planned:
+            parser.error("no such library takes part in these workloads.")
         parts = [*(["short"] if arguments.short else []), *(arguments.only or []), *(arguments.library or [])]
         orchestrate(planned, arguments.jobs, "".join(f"-{part}" for part in parts))
+
+
+def _taking_part(workload: str) -> tuple[str, ...]:
+    return importlib.import_module(WORKLOADS[workload]).LIBRARIES
 
 
 # ---- the worker
@@ -147,10 +159,12 @@ def _prepare(workloads: list[str], *, short: bool, folder: Path) -> None:
     """Have the references computed, in processes of their own, so that no worker's time or memory has a part in it."""
     folder.mkdir(parents=True, exist_ok=True)
     for workload in workloads:
+        if EMBEDDED not in _taking_part(workload):
+            continue  # the bridge has none
         _say(f"{workload}: references")
         code = (
             f"import {WORKLOADS[workload]} as w, pathlib; from _references import References; "
-            f"list(w.cases('pydiffeqflux', References(pathlib.Path({str(folder.resolve())!r})), short={short}))"
+            f"list(w.cases({EMBEDDED!r}, References(pathlib.Path({str(folder.resolve())!r})), short={short}))"
         )
         subprocess.run([sys.executable, "-c", code], env=_worker_environment(), check=True)
 
@@ -158,9 +172,10 @@ def _prepare(workloads: list[str], *, short: bool, folder: Path) -> None:
 def run_job(job: Job, core: int) -> list[Row]:
     """One process: its rows, with what it did not get to marked as such."""
     name = f"{job.workload} {job.library}"
-    if not _libraries.is_installed(job.library):
-        _say(f"{name}: not installed")
-        return [Row(job.workload, "", job.library, status="n/a (not installed)")]
+    problem = _libraries.why_not(job.library)
+    if problem:
+        _say(f"{name}: {problem}")
+        return [Row(job.workload, "", job.library, status=f"n/a ({problem})")]
     _say(f"{name}: running")
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

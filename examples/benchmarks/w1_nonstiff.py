@@ -8,16 +8,19 @@ from collections.abc import Iterator
 from _cases import Solvers, forward_cases
 from _problems import lorenz, lotka_volterra
 from _references import References
-from _rows import Case, ladder
+from _rows import CALLED_BACK, COMPILED, EMBEDDED, JULIA, SOURCE, TORCH, Case, ladder
 
 TITLE = "Non-stiff problems: Lorenz and Lotka-Volterra"
 
 SOLVERS: Solvers = {
-    "pydiffeqflux": [("Tsit5", "torch"), ("Vern7", "torch")],
-    "torchdiffeq": [("dopri5", "torch"), ("dopri8", "torch")],
+    EMBEDDED: [("Tsit5", TORCH), ("Vern7", TORCH)],
+    JULIA: [(name, rhs) for rhs in (SOURCE, COMPILED, CALLED_BACK) for name in ("Tsit5", "Vern7")],
+    "torchdiffeq": [("dopri5", TORCH), ("dopri8", TORCH)],
+    "torchode": [("Tsit5", TORCH)],
     "diffrax": [("Tsit5", "jax jit"), ("Dopri8", "jax jit")],
-    "scipy": [("RK45", "torch"), ("DOP853", "torch"), ("RK45", "numpy"), ("DOP853", "numpy")],
+    "scipy": [("RK45", TORCH), ("DOP853", TORCH), ("RK45", "numpy"), ("DOP853", "numpy")],
 }
+LIBRARIES = tuple(SOLVERS)
 
 
 def cases(library: str, references: References, *, short: bool) -> Iterator[Case]:

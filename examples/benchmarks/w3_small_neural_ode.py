@@ -1,38 +1,46 @@
 """W3: diffrax's small neural ODE, forward and with the gradient of Σ u with respect to the weights.
 
-Gradients are compared within one class of adjoint. Errors are against float64 references in both precisions.
+Gradients are compared within one class of adjoint, and then over all. Errors are against float64 references in both
+precisions.
 """
 
 from collections.abc import Iterator, Sequence
 
-from _cases import Solvers, forward_cases, gradient_cases
+from _cases import Method, Solvers, forward_cases, gradient_cases
 from _problems import small_neural_ode
 from _references import References
-from _rows import Case, Dtype, Tolerance
+from _rows import CALLED_BACK, COMPILED, EMBEDDED, JULIA, TORCH, Case, Dtype, Tolerance
 
 TITLE = "Small neural ODE: MLP 4-32-4, batch 64"
 
 SOLVERS: Solvers = {
-    "pydiffeqflux": [("Tsit5", "torch"), ("DP5", "torch")],
-    "torchdiffeq": [("dopri5", "torch")],
+    EMBEDDED: [("Tsit5", TORCH), ("DP5", TORCH)],
+    JULIA: [(name, rhs) for rhs in (COMPILED, CALLED_BACK) for name in ("Tsit5", "Vern7")],
+    "torchdiffeq": [("dopri5", TORCH)],
+    "torchode": [("Tsit5", TORCH), ("Dopri5", TORCH)],
     "diffrax": [("Tsit5", "jax jit"), ("Dopri5", "jax jit")],
 }
+LIBRARIES = tuple(SOLVERS)
 
-Methods = Sequence[tuple[str, str]]
-
-ADJOINTS: dict[str, dict[str, Methods]] = {
+ADJOINTS: dict[str, dict[str, Sequence[Method]]] = {
     "direct": {
-        "pydiffeqflux": [("Tsit5", "ReverseDiffAdjoint"), ("DP5", "ReverseDiffAdjoint")],
-        "torchdiffeq": [("dopri5", "odeint")],
-        "diffrax": [("Tsit5", "RecursiveCheckpointAdjoint")],
+        EMBEDDED: [("Tsit5", "ReverseDiffAdjoint", TORCH), ("DP5", "ReverseDiffAdjoint", TORCH)],
+        "torchdiffeq": [("dopri5", "odeint", TORCH)],
+        "torchode": [("Tsit5", "AutoDiffAdjoint", TORCH)],
+        "diffrax": [("Tsit5", "RecursiveCheckpointAdjoint", "jax jit")],
     },
     "backsolve": {
-        "pydiffeqflux": [("Tsit5", "BacksolveAdjoint")],
-        "torchdiffeq": [("dopri5", "odeint_adjoint")],
-        "diffrax": [("Tsit5", "BacksolveAdjoint")],
+        EMBEDDED: [("Tsit5", "BacksolveAdjoint", TORCH)],
+        JULIA: [("Tsit5", "BacksolveAdjoint", COMPILED), ("Tsit5", "BacksolveAdjoint", CALLED_BACK)],
+        "torchdiffeq": [("dopri5", "odeint_adjoint", TORCH)],
+        "diffrax": [("Tsit5", "BacksolveAdjoint", "jax jit")],
     },
-    "interpolating": {"pydiffeqflux": [("Tsit5", "InterpolatingAdjoint"), ("Tsit5", "GaussAdjoint")]},
+    "interpolating": {
+        EMBEDDED: [("Tsit5", "InterpolatingAdjoint", TORCH), ("Tsit5", "GaussAdjoint", TORCH)],
+        JULIA: [("Tsit5", "GaussAdjoint", COMPILED), ("Tsit5", "GaussAdjoint", CALLED_BACK)],
+    },
 }
+"""By the class of the adjoint. Julia's direct ones do not see into torch functions."""
 
 
 def cases(library: str, references: References, *, short: bool) -> Iterator[Case]:
@@ -52,11 +60,12 @@ def cases(library: str, references: References, *, short: bool) -> Iterator[Case
             for kind, methods in ADJOINTS.items():
                 yield from gradient_cases(
                     "w3",
-                    f"{group}, gradient, {kind}",
+                    f"{group}, gradient",
                     problem,
                     reference,
                     library,
                     methods.get(library, ()),
                     tolerances,
                     dtype,
+                    kind=kind,
                 )

@@ -8,9 +8,9 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(script, folder, *arguments):
+def run(script, folder, *arguments, timeout=300):
     command = [sys.executable, "-W", "error", str(script), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=timeout)
 
 
 @pytest.mark.slow
@@ -30,11 +30,26 @@ def test_demo_writes_its_figures(tmp_path):
     assert "Total time" in result.stdout
 
 
+def benchmark(folder, *arguments):
+    script = EXAMPLES / "benchmarks" / "run.py"
+    result = run(script, folder, "--short", *arguments, "--out", str(folder), timeout=900)
+    assert result.returncode == 0, result.stderr
+    (path,) = folder.glob("*.json")
+    return json.loads(path.read_text())["rows"]
+
+
 @pytest.mark.slow
 def test_benchmarks_solve_what_they_time(tmp_path):
-    result = run(EXAMPLES / "benchmarks" / "run.py", tmp_path, "--short", "--only", "w1", "--out", str(tmp_path))
-    assert result.returncode == 0, result.stderr
-    (path,) = tmp_path.glob("*.json")
-    rows = [row for row in json.loads(path.read_text())["rows"] if row["library"] == "pydiffeqflux"]
+    rows = benchmark(tmp_path, "--only", "w1", "--library", "pydiffeqflux-embedded", "--library", "scipy")
+    assert all(row["status"] == "ok" for row in rows if row["library"] == "pydiffeqflux-embedded")
+    assert {row["library"] for row in rows} == {"pydiffeqflux-embedded", "scipy"}
+    assert len(rows) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.julia
+@pytest.mark.parametrize("workload", ["w1", "w4", "w9", "wb"])
+def test_benchmarks_of_julia_solve_what_they_time(tmp_path, workload):
+    rows = benchmark(tmp_path, "--only", workload, "--library", "pydiffeqflux-julia")
     assert len(rows) > 1
     assert all(row["status"] == "ok" for row in rows)
