@@ -118,6 +118,8 @@ def _times(name: str, values: Any, tspan: tuple[float, float]) -> tuple[float, .
         if values.requires_grad:
             raise InvalidOptionError(f"{name} requires a gradient, which is not supported; pass {name}.detach().")
         values = values.tolist()
+    elif isinstance(values, np.ndarray):
+        values = values.tolist()  # to numbers of Python at once
     try:
         times = [float(t) for t in values]
     except (TypeError, ValueError):
@@ -127,8 +129,9 @@ def _times(name: str, values: Any, tspan: tuple[float, float]) -> tuple[float, .
     t0, t1 = tspan
     # Times computed in float32, or as t0 + i * dt, may miss the ends by rounding.
     slack = 1e-7 * max(abs(t0), abs(t1))
+    low, high = min(t0, t1), max(t0, t1)
     for t in times:
-        if not math.isfinite(t) or not min(t0, t1) - slack <= t <= max(t0, t1) + slack:
+        if not low - slack <= t <= high + slack:
             raise InvalidOptionError(f"{name} holds {t}, which is outside the time span {tspan}.")
     direction = 1.0 if t1 > t0 else -1.0
     for earlier, later in pairwise(times):
@@ -138,7 +141,7 @@ def _times(name: str, values: Any, tspan: tuple[float, float]) -> tuple[float, .
                 f"{name} must strictly {order} along the time span {tspan}, but {earlier} is followed by {later}. "
                 "Sort it, and drop repeated times."
             )
-    return tuple(min(max(t, min(t0, t1)), max(t0, t1)) for t in times)
+    return tuple(low if t < low else high if t > high else t for t in times)
 
 
 def _number(name: str, value: Any, *, infinite: bool = False) -> float:

@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+from array import array
 
 import torch
 from torch import Tensor
@@ -101,7 +102,7 @@ class AdjointArguments(ctypes.Structure):
 
 def doubles(values: tuple[float, ...] | list[float]) -> "ctypes.Array[ctypes.c_double]":
     """Numbers as an array of doubles; it must be kept while Julia reads it."""
-    return (ctypes.c_double * len(values))(*values)
+    return (ctypes.c_double * len(values)).from_buffer(array("d", values))
 
 
 def address(values: "Tensor | ctypes.Array[ctypes.c_double] | ctypes.Structure") -> int:

@@ -16,9 +16,9 @@ _CONTAINERS = (dict, list, tuple, set, frozenset)
 def fingerprint(function: Any) -> tuple[Any, ...]:
     """A value that differs when something that `function` reads has been replaced or changed.
 
-    Numbers and strings in its closure, its defaults, the globals that it names and the attributes of its objects, classes
-    and modules count by value. Tensors count by identity, shape and dtype: their contents are read anew in every solve.
-    Libraries are taken to be constant.
+    Numbers and strings in its closure, its defaults, the globals that it names and the attributes of its objects,
+    classes and modules count by value. Tensors count by identity, shape and dtype: their contents are read anew in every
+    solve. Libraries are taken to be constant.
     """
     found: list[Any] = []
     _walk(function, found, set())
