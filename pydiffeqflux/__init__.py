@@ -92,6 +92,7 @@ from ._errors import RightHandSideError as RightHandSideError
 from ._errors import SolverError as SolverError
 from ._errors import SolveWarning as SolveWarning
 from ._errors import UnsupportedError as UnsupportedError
+from ._inspection import julia_source as julia_source
 from ._julia_source import JuliaSource as JuliaSource
 from ._layers import NeuralODE as NeuralODE
 from ._problems import ODEProblem as ODEProblem

@@ -1,12 +1,13 @@
 """What is traced again and what is not."""
 
+import gc
 import types
 
 import pytest
 import torch
 
 import pydiffeqflux as de
-from pydiffeqflux._engines.julia import _compiled
+from pydiffeqflux._engines.julia import _bridge, _compiled
 
 pytestmark = pytest.mark.julia
 
@@ -151,3 +152,43 @@ def test_what_is_read_from_a_module_is_seen(traced):
     settings.rate = 2.0
     assert not torch.equal(_end(scope["f"], ONES), first)
     assert len(traced) == 2
+
+
+def test_what_was_compiled_is_freed_with_its_function():
+    def count():
+        gc.collect()
+        return _bridge.start().call("handle_count")
+
+    def solve_once():
+        layer = torch.nn.Linear(3, 3, dtype=torch.float64)
+        prob = de.ODEProblem(lambda u, p, t: layer(u), ONES, (0.0, 1.0))
+        sol = de.solve(prob, de.Tsit5(), engine="julia", compile=True, saveat=[1.0])
+        sol.u.sum().backward()
+
+    solve_once()  # the algorithm and the sensealg stay
+    before = count()
+    for _ in range(3):
+        solve_once()
+    assert count() == before
+
+
+def test_the_memory_of_constants_outlives_a_later_solve():
+    """Constants that are not contiguous are copied; a gradient reads the copy that the latest solve made."""
+    matrix = torch.arange(9, dtype=torch.float64).reshape(3, 3).T / 10
+    u0 = ONES.clone().requires_grad_()
+
+    def f(u, p, t):
+        return -matrix @ u
+
+    def gradient(prob, between):
+        sol = de.solve(prob, de.Tsit5(), engine="julia", compile=True, saveat=[1.0])
+        between()
+        return torch.autograd.grad(sol.u.sum(), u0)[0]
+
+    def solve_again():
+        de.solve(prob, de.Tsit5(), engine="julia", compile=True)
+        gc.collect()
+        return [torch.full((3, 3), 7.0, dtype=torch.float64) for _ in range(100)]
+
+    prob = de.ODEProblem(f, u0, (0.0, 1.0))
+    assert torch.equal(gradient(prob, solve_again), gradient(prob, lambda: None))

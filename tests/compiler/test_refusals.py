@@ -4,9 +4,15 @@ import pytest
 import torch
 
 import pydiffeqflux as de
+from pydiffeqflux._engines.julia.compiler._location import A_WRITE, locate
 
 pytestmark = pytest.mark.julia
 CAPTURED = torch.ones(3, dtype=torch.float64)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_capture(monkeypatch):
+    monkeypatch.setattr(f"{__name__}.CAPTURED", torch.ones(3, dtype=torch.float64))
 
 
 def _branch(u, p, t):
@@ -64,7 +70,7 @@ REASONS = {
     _mask: "depends on values",
     _writes_constant: "writes in place",
     _writes_state: "writes in place",
-    _writes_part: "cannot be compiled",
+    _writes_part: "writes in place",
 }
 
 
@@ -75,10 +81,16 @@ def test_required_compilation_raises(f):
     before = CAPTURED.clone()
     with pytest.raises(de.UnsupportedError, match=REASONS[f]) as caught:
         de.solve(prob, de.Tsit5(), engine="julia", compile=True)
-    if f is _branch:  # torch notes the line where it could not go on
-        assert "# here" in str(caught.value)
+    assert "# here" in str(caught.value)
     if f not in (_writes_constant, _writes_state, _writes_part):
         assert torch.equal(CAPTURED, before)
+
+
+def test_looking_for_the_line_writes_to_nothing():
+    before = CAPTURED.clone()
+    line = locate(lambda u: _writes_part(u, None, None), [torch.zeros(3, dtype=torch.float64)], A_WRITE)
+    assert line.endswith("CAPTURED[0] = 2.0  # here")
+    assert torch.equal(CAPTURED, before)
 
 
 def test_fallback_warns_once():

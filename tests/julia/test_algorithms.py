@@ -8,7 +8,7 @@ import pydiffeqflux as de
 from pydiffeqflux import _algorithms
 from pydiffeqflux._engines.julia._bridge import start
 
-pytestmark = pytest.mark.julia
+pytestmark = [pytest.mark.julia, pytest.mark.slow]
 CLASSES = [
     cls
     for name, cls in sorted(vars(_algorithms).items())

@@ -92,8 +92,7 @@ def test_forward_sensitivity_has_no_gradient_of_u0():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-# not QuadratureAdjoint: its quadrature takes the first interval between save points as one, and misses the transient
-@pytest.mark.parametrize("sensealg", [de.GaussAdjoint(), de.GaussKronrodAdjoint()], ids=repr)
+@pytest.mark.parametrize("sensealg", [de.GaussAdjoint(), de.GaussKronrodAdjoint(), de.QuadratureAdjoint()], ids=repr)
 def test_gradients_of_robertson(sensealg, kind):
     ref = reference("robertson_gradient")
     prob, u0, p = problem(ref, kind, grad=True)
@@ -235,6 +234,7 @@ def test_the_state_can_be_a_number():
         assert abs(u0.grad.item() - 0.36787944) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["compiled", "callback"])
 def test_pollution(kind):
     ref = reference("pollution")

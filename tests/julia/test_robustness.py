@@ -17,7 +17,7 @@ import pydiffeqflux as de
 from pydiffeqflux._engines.julia._arguments import AdjointArguments, CallbackArguments, SolveArguments, SolveResult
 from pydiffeqflux._engines.julia._bridge import start
 
-pytestmark = pytest.mark.julia
+pytestmark = [pytest.mark.julia, pytest.mark.slow]
 OPTIONS = {"abstol": 1e-8, "reltol": 1e-8, "engine": "julia"}
 LORENZ = (tensor([1.0, 0.0, 0.0]), (0.0, 1.0), tensor([10.0, 28.0, 8 / 3]))
 

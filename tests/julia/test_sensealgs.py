@@ -10,7 +10,7 @@ from sources import KINDS, SOURCES
 import pydiffeqflux as de
 from pydiffeqflux._engines.julia._support import SENSEALGS
 
-pytestmark = pytest.mark.julia
+pytestmark = [pytest.mark.julia, pytest.mark.slow]
 BAR = 1e-6
 TOL = {"abstol": 1e-10, "reltol": 1e-10}
 TIMES = [0.3, 1.1, 1.7]

@@ -12,7 +12,7 @@ from sources import SOURCES
 
 import pydiffeqflux as de
 
-pytestmark = pytest.mark.julia
+pytestmark = [pytest.mark.julia, pytest.mark.slow]
 SOURCE = de.JuliaSource("(du, u, p, t) -> (du .= -u; nothing)")
 PROBLEMS = {
     "source": de.ODEProblem(SOURCE, tensor([1.0, 2.0]), (0.0, 1.0)),

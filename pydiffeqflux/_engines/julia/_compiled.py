@@ -24,6 +24,7 @@ from .compiler._functions import (
     pull_parameters_program,
     pull_state_program,
 )
+from .compiler._location import locate
 from .compiler._lowering import JULIA_TYPES
 from .compiler._program import Array, Program
 from .compiler._source import Source, emit
@@ -83,23 +84,31 @@ class Needs:
         return tuple(name if want else "" for name, want in zip(_PROGRAMS, wanted, strict=True))
 
 
+def trace_right_hand_side(rhs: RightHandSide) -> TracedFunction:
+    """A right-hand side as a graph.
+
+    Raises:
+        CannotCompileError: it has none, or not one that can be compiled.
+    """
+    if rhs.is_complex:
+        raise CannotCompileError("complex states are not supported")
+    if any(leaf.dtype != rhs.dtype or leaf.device.type != "cpu" for leaf in rhs.leaves):
+        raise CannotCompileError("p holds tensors of another dtype or device than u")
+
+    def call(u: Tensor, leaves: list[Tensor], t: Tensor) -> Tensor:
+        return rhs.with_leaves(leaves)(u, t)
+
+    return TracedFunction(call, Inputs(rhs.u0, rhs.leaves, rhs.time(0.0)), rhs.parameters)
+
+
 class CompiledFunction:
     """One torch function at one shape: traced once, its derivatives compiled as they are asked for."""
 
     def __init__(self, bridge: Bridge, rhs: RightHandSide) -> None:
-        if rhs.is_complex:
-            raise CannotCompileError("complex states are not supported")
-        if any(leaf.dtype != rhs.dtype or leaf.device.type != "cpu" for leaf in rhs.leaves):
-            raise CannotCompileError("p holds tensors of another dtype or device than u")
         self._bridge = bridge
         self._single = rhs.dtype == torch.float32
         self._n = rhs.numel
-        inputs = Inputs(rhs.u0, rhs.leaves, rhs.time(0.0))
-
-        def call(u: Tensor, leaves: list[Tensor], t: Tensor) -> Tensor:
-            return rhs.with_leaves(leaves)(u, t)
-
-        self._traced = TracedFunction(call, inputs, rhs.parameters)
+        self._traced = trace_right_hand_side(rhs)
         self._loaded: dict[str, _Loaded] = {}
         self._assembled: dict[Needs, Handle] = {}
 
@@ -229,6 +238,14 @@ class Compiler:
             return found
         if required:
             raise UnsupportedError(f"f cannot be compiled to Julia: {found}. Leave compile out to have it called back.")
+        if not found.announced:
+            found.announced = True
+            warnings.warn(
+                f"f is called back from Julia, which is slower than compiled code, since {found}; compile=False "
+                "silences this.",
+                JuliaWarning,
+                stacklevel=2,
+            )
         return None
 
     def _find(self, rhs: RightHandSide, needs: Needs) -> CompiledFunction | CannotCompileError:
@@ -256,11 +273,28 @@ class Compiler:
                 found.prepare(rhs, needs)
                 known[key] = found
             except CannotCompileError as error:
-                known[key] = found = error
-                warnings.warn(
-                    f"f is called back from Julia, which is slower than compiled code, since {error}; compile=False "
-                    "silences this.",
-                    JuliaWarning,
-                    stacklevel=2,
-                )
+                known[key] = found = _with_line(error, rhs)
         return found
+
+
+def _with_line(error: CannotCompileError, rhs: RightHandSide) -> CannotCompileError:
+    """The same, with the line of the user's code if that can be found."""
+    if error.where or not error.operation:
+        return error
+    line = locate(rhs.with_leaves(rhs.leaves), (rhs.u0, rhs.time(0.0)), error.operation)
+    return CannotCompileError(error.reason, line, error.operation)
+
+
+def generated_source(rhs: RightHandSide) -> str:
+    """The Julia code of `f` and of its vector-Jacobian products.
+
+    Raises:
+        UnsupportedError: there is none, with the reason.
+    """
+    needs = Needs(Products.SEPARATE, jacobian=False)
+    try:
+        traced = trace_right_hand_side(rhs)
+        sources = [emit(_PROGRAMS[name](traced), name).text for name in filter(None, needs.functions)]
+    except CannotCompileError as error:
+        raise UnsupportedError(f"f cannot be compiled to Julia: {_with_line(error, rhs)}.") from None
+    return "\n\n".join(sources) + "\n"

@@ -17,8 +17,8 @@ def fingerprint(function: Any) -> tuple[Any, ...]:
     """A value that differs when something that `function` reads has been replaced or changed.
 
     Numbers and strings in its closure, its defaults, the globals that it names and the attributes of its objects,
-    classes and modules count by value. Tensors count by identity, shape and dtype: their contents are read anew in every
-    solve. Libraries are taken to be constant.
+    classes and modules count by value. Tensors count by identity, shape and dtype: every solve reads their contents
+    anew. Libraries are taken to be constant.
     """
     found: list[Any] = []
     _walk(function, found, set())

@@ -7,7 +7,7 @@ import torch
 
 from ._lowering import Lowering, Value, loop_variables, rule
 from ._program import Call, Expr, Index, Indices, ScatterAdd
-from ._trace import CannotCompileError
+from ._trace import VALUES, CannotCompileError
 
 Remap = Callable[[Indices], Indices]
 
@@ -19,7 +19,7 @@ def computed(index: Value, indices: Indices, size: int) -> Index:
 
 def _integers(lowering: Lowering, index: Any) -> Value:
     if not isinstance(index, Value) or index.dtype.is_floating_point or index.dtype == torch.bool:
-        raise CannotCompileError("it depends on values, not only on shapes (an index that is not of integers)")
+        raise CannotCompileError(f"{VALUES} (an index that is not of integers)")
     return index if index.cheap else lowering.realise(index)
 
 

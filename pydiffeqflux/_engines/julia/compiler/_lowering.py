@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.utils._pytree import tree_leaves
 
+from ._location import operation_name
 from ._program import (
     Array,
     Call,
@@ -26,7 +27,7 @@ from ._program import (
     Statement,
     contiguous_strides,
 )
-from ._trace import CannotCompileError, captured, operation_name, where
+from ._trace import VALUES, CannotCompileError, captured
 
 
 @dataclass(eq=False)
@@ -246,30 +247,33 @@ class Lowering:
         if node.target is operator.getitem:
             return arguments[0][arguments[1]]
         name = operation_name(node.target)
+        try:
+            return self._apply(name, node, arguments, keywords)
+        except CannotCompileError as error:
+            raise CannotCompileError(error.reason, error.where, error.operation or name) from None
+
+    def _apply(self, name: str, node: Node, arguments: Any, keywords: Any) -> Any:
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-            raise CannotCompileError(f"it draws random numbers, by {name}", where(node))
+            raise CannotCompileError(f"it draws random numbers, by {name}")
         if name == "aten._local_scalar_dense":
-            raise CannotCompileError(
-                "it depends on values, not only on shapes (a tensor is made a number)", where(node)
-            )
+            raise CannotCompileError(f"{VALUES} (a tensor is made a number)")
         if name not in RULES:
-            raise CannotCompileError(f"there is no rule for the operation {name}", where(node))
+            raise CannotCompileError(f"there is no rule for the operation {name}")
         self.result = node.meta.get("val")
         self.operands = torch.fx.map_arg(node.args, lambda n: n.meta.get("val"))
         try:
             if isinstance(self.result, Tensor):
                 check_dtype(self.result.dtype)
             result: Any = RULES[name](self, *arguments, **keywords)
-        except CannotCompileError as error:
-            raise CannotCompileError(error.reason, error.where or where(node)) from None
+        except CannotCompileError:
+            raise
         except _NOT_COVERED as error:
-            raise CannotCompileError(f"{name} is used in a way that is not covered ({error})", where(node)) from error
+            raise CannotCompileError(f"{name} is used in a way that is not covered ({error})") from error
         if isinstance(result, Value) and isinstance(self.result, Tensor):
             expected = (tuple(self.result.shape), self.result.dtype)
             if (result.shape, result.dtype) != expected:
                 raise CannotCompileError(
-                    f"the rule for {name} gives {result.shape}, {result.dtype} where torch gives {expected}",
-                    where(node),
+                    f"the rule for {name} gives {result.shape}, {result.dtype} where torch gives {expected}"
                 )
         return result
 

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 from torch._decomp import global_decomposition_table
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+from ._decompositions import DIFFERENTIABLE
+from ._location import A_WRITE, innermost_line, operation_name
 
 
 class CannotCompileError(Exception):
@@ -19,21 +22,21 @@ class CannotCompileError(Exception):
     Attributes:
         reason: what stands in the way, as a phrase.
         where: the line of the user's code, if it is known.
+        operation: what `locate` finds the line by, if it is not.
+        announced: whether the user has been told.
     """
 
-    def __init__(self, reason: str, where: str = "") -> None:
+    def __init__(self, reason: str, where: str = "", operation: str = "") -> None:
         super().__init__(f"{reason} ({where})" if where else reason)
         self.reason = reason
         self.where = where
+        self.operation = operation
+        self.announced = False
 
 
+VALUES = "it depends on values, not only on shapes"
 _WRITES_OUTSIDE = "it writes in place to a tensor that is not its own"
 _WRITES = (torch.ops.aten.copy_.default, torch.ops.prims.copy_to.default)
-
-
-def operation_name(operation: Any) -> str:
-    """`prims.add` for any overload of it."""
-    return str(operation).rsplit(".", 1)[0] if isinstance(operation, torch._ops.OpOverload) else str(operation)
 
 
 def trace(
@@ -49,7 +52,7 @@ def trace(
     """
     # the tracer knows its arguments by identity, so that one tensor must not stand for two of them
     arguments = tuple(torch.empty_like(argument, memory_format=torch.contiguous_format) for argument in arguments)
-    table = {
+    table = DIFFERENTIABLE | {
         operation: decomposition
         for operation, decomposition in global_decomposition_table["post_autograd"].items()
         if decompose and isinstance(operation, torch._ops.OpOverload) and operation_name(operation) not in keep
@@ -61,7 +64,6 @@ def trace(
             decomposition_table=table,
             tracing_mode="fake",
             _allow_non_fake_inputs=True,
-            record_stack_traces=True,
         )
 
     try:
@@ -69,41 +71,23 @@ def trace(
         if any(node.target in _WRITES for node in graph.graph.nodes):
             graph = tracer(graph)(*arguments)  # some decompositions write in place themselves
     except (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode) as error:
-        raise CannotCompileError("it depends on values, not only on shapes", _where(error)) from error
+        raise CannotCompileError(VALUES, _line_of(error)) from error
     except CannotCompileError:
         raise
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         if "mutating a non-functional tensor" in first:
-            raise CannotCompileError(_WRITES_OUTSIDE, _where(error)) from error
-        raise CannotCompileError(f"torch cannot trace it: {first}", _where(error)) from error
+            raise CannotCompileError(_WRITES_OUTSIDE, operation=A_WRITE) from error
+        raise CannotCompileError(f"torch cannot trace it: {first}", _line_of(error)) from error
     for node in graph.graph.nodes:
         if node.target in _WRITES:
-            raise CannotCompileError(_WRITES_OUTSIDE, where(node))
+            raise CannotCompileError(_WRITES_OUTSIDE, operation=A_WRITE)
     graph.graph.eliminate_dead_code()
     return graph
 
 
-def where(node: Node) -> str:
-    """The line of the user's code that an operation comes from, where torch has noted it."""
-    lines = [line.strip() for line in (node.meta.get("stack_trace") or "").strip().splitlines()]
-    places = [
-        i
-        for i, line in enumerate(lines)
-        if line.startswith("File") and "/torch/" not in line and "pydiffeqflux/_" not in line.replace("\\", "/")
-    ]
-    if not places:
-        return ""
-    i = places[-1]
-    return " ".join(lines[i : i + 2])
-
-
-def _where(error: BaseException) -> str:
-    """The innermost line that is neither torch's nor ours."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if "/torch/" not in frame.filename and "pydiffeqflux/_" not in frame.filename.replace("\\", "/"):
-            return f"{frame.filename}:{frame.lineno}: {frame.line}"
-    return ""
+def _line_of(error: BaseException) -> str:
+    return innermost_line(traceback.extract_tb(error.__traceback__))
 
 
 def captured(graph: GraphModule, name: str) -> Tensor:

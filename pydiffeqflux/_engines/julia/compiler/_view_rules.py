@@ -43,6 +43,7 @@ def transpose(lowering: Lowering, a: Value, permutation: Sequence[int]) -> Value
     "aten.unsqueeze",
     "aten.squeeze",
     "aten.squeeze_",
+    "aten.unsqueeze_",
 )
 def reshape(lowering: Lowering, a: Value, *arguments: Any) -> Value:
     """Any operation that keeps the row-major order."""

@@ -1,0 +1,50 @@
+"""Operations that are replaced by simpler ones before they are differentiated."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LARGEST_DETERMINANT = 4
+"""Larger ones would need a factorisation; the expansion grows as the factorial."""
+
+
+def determinant(a: Tensor) -> Tensor:
+    """The determinant of one or more matrices by expansion, right and differentiable for singular ones too."""
+    n = a.shape[-1]
+    if n > LARGEST_DETERMINANT:
+        raise NotImplementedError(f"determinants of matrices larger than {LARGEST_DETERMINANT} x {LARGEST_DETERMINANT}")
+    if n == 0:
+        return a.new_ones(a.shape[:-2])
+    if n == 1:
+        return a[..., 0, 0]
+    below = a[..., 1:, :]
+    total = a[..., 0, 0] * determinant(below[..., 1:])
+    for k in range(1, n):
+        minor = determinant(torch.cat([below[..., :k], below[..., k + 1 :]], -1))
+        total = total + (-1) ** k * a[..., 0, k] * minor
+    return total
+
+
+def _det(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    # The factors are for torch's own derivative, which is not used unless f itself differentiates a determinant.
+    factors, pivots, _ = torch.linalg.lu_factor_ex(a)
+    return determinant(a), factors, pivots
+
+
+def _slogdet(a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    value, factors, pivots = _det(a)
+    return value.sign(), value.abs().log(), factors, pivots
+
+
+def _copy(a: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    # what is left of `a.copy_(source)`, for which torch has no derivative
+    return source.to(a.dtype).expand(a.shape).clone()
+
+
+DIFFERENTIABLE: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten._linalg_det.default: _det,
+    torch.ops.aten._linalg_slogdet.default: _slogdet,
+    torch.ops.aten.copy.default: _copy,
+}
