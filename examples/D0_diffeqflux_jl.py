@@ -1,6 +1,7 @@
 """DiffEqFlux.jl trains a neural ODE that torch has made, and torch takes the weights back.
 
-It needs Julia: `python -m pydiffeqflux setup`. Compiling Zygote's gradient takes most of the minute that it runs.
+It needs Julia: `python -m pydiffeqflux setup`. Most of the minute that it runs goes into compiling the solve and its
+gradient by Zygote.
 """
 
 import juliacall
@@ -45,7 +46,7 @@ def main() -> None:
     net = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 2)).double()
 
     lux = de.to_lux(net)
-    print(lux.model)
+    print(lux)
     julia = juliacall.newmodule("Training")
     julia.seval(TRAIN)
     # the adjoints of DiffEqFlux want flat parameters; arrays have their shapes reversed in Julia, where time is last

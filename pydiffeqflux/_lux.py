@@ -19,7 +19,10 @@ class LuxNetwork:
 
     The three values are juliacall's, and `juliacall.Main` takes them: `Main.model = lux.model`, then
     `Main.seval("model(x, ps, st)")`. Julia's arrays have the *reversed* shapes of torch's: a batch `(B, 3)` is `(3, B)`
-    there. Parameters and state are copies, which torch does not see; use them from one thread at a time.
+    there. Parameters and state are copies, which torch does not see.
+
+    The methods here may be called by any thread. What is done through juliacall is not held back while another thread
+    solves, and may wait for it forever if Julia calls Python back in that solve: keep to one thread there.
 
     Attributes:
         model: the layer of Lux, a `Lux.Chain` for a `Sequential`. The children of a chain are `layer_1`, `layer_2`, ...
@@ -109,12 +112,17 @@ def to_lux(module: nn.Module) -> LuxNetwork:
             with its running statistics. Julia computes in the same precision, and agrees but for rounding.
 
     Returns:
-        The model, its parameters and its state in Julia.
+        The model, its parameters and its state in Julia, of the dtype of the module.
+
+    Shapes:
+        A Linear's weight is `(out, in)` on both sides. Other tensors have the reversed shape in Julia: a kernel
+        `(out, in, height, width)` is `(width, height, in, out)`, and weight and bias of a LayerNorm get a last
+        dimension of one.
 
     Raises:
         InvalidProblemError: `module` is not an `nn.Module`.
-        UnsupportedError: it has a layer that is not listed above, which the message names; or tensors of another kind;
-            or Lux is not in the Julia project.
+        UnsupportedError: `module` has a layer that is not listed above, which the message names, or tensors of another
+            kind; or Lux is not in the Julia project.
         EngineUnavailableError: Julia is not set up here.
 
     Engines: julia; it starts at the first call. Source: Lux.jl, whose layers they become.

@@ -1,5 +1,8 @@
 """Networks of torch in Lux.jl and back. What `to_lux` refuses is in tests/api/test_to_lux.py."""
 
+import subprocess
+import sys
+import textwrap
 import threading
 from collections import OrderedDict
 
@@ -160,6 +163,15 @@ def test_julia_has_copies():
     assert torch.equal(lux.state_dict()["0.weight"], weight)
 
 
+def test_the_module_may_change_afterwards():
+    module = randomized(nn.Sequential(nn.Linear(2, 3)))
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    lux = de.to_lux(module)
+    module.to(dtype=torch.float64)
+    del module[0]
+    assert same_bits(lux.state_dict(), before)
+
+
 def test_values_in_main():
     juliacall = pytest.importorskip("juliacall")
     module = randomized(nn.Sequential(nn.Linear(2, 3), nn.Tanh()).double())
@@ -186,6 +198,26 @@ def test_any_thread_may_call():
         thread.join()
     assert len(results) == 3
     assert all(close(y, module(x).detach()) and same_bits(state, module.state_dict()) for y, state in results)
+
+
+def test_nobody_else_waits_for_lux():
+    script = """
+        import torch
+        import pydiffeqflux as de
+
+        de.solve(de.ODEProblem(lambda u, p, t: -u, torch.ones(1), (0.0, 1.0)), de.Tsit5(), engine="julia")
+        import juliacall
+
+        def loaded():
+            return juliacall.Main.seval('any(id.name == "Lux" for id in keys(Base.loaded_modules))')
+
+        assert not loaded()
+        de.to_lux(torch.nn.Tanh())
+        assert loaded()
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_wrong_arguments():

@@ -23,7 +23,7 @@ class Layer:
         parameters: from the names of Lux to those of torch.
         statistics: likewise, those of the state.
         transposed: which parameters are matrices with the same rows in torch and in Lux, which the reversal of the
-            dimensions must not turn.
+            dimensions must not turn; by their names in torch.
     """
 
     kind: str
@@ -50,14 +50,15 @@ class Leaf:
         place: the names on the way to it in Lux.
         in_state: whether that way starts at the state, and not at the parameters.
         transposed: as in [`Layer`][].
-        original: the tensor.
+        shape, dtype: those of the tensor.
     """
 
     key: str
     place: tuple[str, ...]
     in_state: bool
     transposed: bool
-    original: Tensor
+    shape: torch.Size
+    dtype: torch.dtype
 
 
 def leaves(
@@ -70,7 +71,8 @@ def leaves(
         return
     for in_state, names in ((False, network.parameters), (True, network.statistics)):
         for theirs, ours in names.items():
-            yield Leaf(key + ours, (*place, theirs), in_state, ours in network.transposed, tensors[key + ours])
+            tensor, transposed = tensors[key + ours], ours in network.transposed
+            yield Leaf(key + ours, (*place, theirs), in_state, transposed, tensor.shape, tensor.dtype)
 
 
 def build(network: Layer | Chain, tensors: Mapping[str, Tensor]) -> tuple[Any, Any, Any]:
@@ -81,25 +83,22 @@ def build(network: Layer | Chain, tensors: Mapping[str, Tensor]) -> tuple[Any, A
         UnsupportedError: Lux is not in the Julia project.
     """
     bridge = start()
-    return bridge.call(
-        "lux", "take", _make(bridge, network, {leaf.place: leaf for leaf in leaves(network, tensors)}, ())
-    )
+    return bridge.call("lux", "take", _make(bridge, network, tensors, ""))
 
 
-def _make(bridge: Bridge, network: Layer | Chain, placed: dict[tuple[str, ...], Leaf], place: tuple[str, ...]) -> int:
-    """Handle of a part of the network."""
+def _make(bridge: Bridge, network: Layer | Chain, tensors: Mapping[str, Tensor], key: str) -> int:
+    """Handle of the part of a network whose tensors have names that begin with `key`."""
     if isinstance(network, Chain):
-        names = [network.names[name] for name in network.layers]
-        parts = [_make(bridge, network.layers[key], placed, (*place, network.names[key])) for key in network.layers]
-        return bridge.call("lux", "chain", ",".join(names), ",".join(map(str, parts)))
+        names = ",".join(network.names[name] for name in network.layers)
+        parts = [_make(bridge, layer, tensors, f"{key}{name}.") for name, layer in network.layers.items()]
+        return bridge.call("lux", "chain", names, ",".join(map(str, parts)))
     options, parameters, statistics = (bridge.call("options") for _ in range(3))
     for name, value in network.options.items():
         bridge.call("set_option", options, name, value)
     for number, names in ((parameters, network.parameters), (statistics, network.statistics)):
-        for name in names:
-            leaf = placed[*place, name]
-            tensor = leaf.original.detach().contiguous()
-            bridge.call("lux", "set_array", number, name, *_memory(tensor), leaf.transposed)
+        for theirs, ours in names.items():
+            tensor, transposed = tensors[key + ours].detach().contiguous(), ours in network.transposed
+            bridge.call("lux", "set_array", number, theirs, *_memory(tensor), transposed)
     return bridge.call("lux", "layer", network.kind, options, parameters, statistics)
 
 
@@ -134,7 +133,7 @@ def read(tree: Any, leaf: Leaf) -> Tensor:
     Raises:
         InvalidProblemError: nothing is there, or something else.
     """
-    tensor = torch.empty_like(leaf.original, memory_format=torch.contiguous_format, requires_grad=False)
+    tensor = torch.empty(leaf.shape, dtype=leaf.dtype, device="cpu")
     start().call("lux", "write_array", tree, ",".join(leaf.place), *_memory(tensor), leaf.transposed)
     return tensor
 
