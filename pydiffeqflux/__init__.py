@@ -95,6 +95,8 @@ from ._errors import UnsupportedError as UnsupportedError
 from ._inspection import julia_source as julia_source
 from ._julia_source import JuliaSource as JuliaSource
 from ._layers import NeuralODE as NeuralODE
+from ._lux import LuxNetwork as LuxNetwork
+from ._lux import to_lux as to_lux
 from ._problems import ODEProblem as ODEProblem
 from ._problems import remake as remake
 from ._retcode import ReturnCode as ReturnCode

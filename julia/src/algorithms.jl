@@ -111,15 +111,7 @@ switching_algorithm(nonstiff::Integer, stiff::Integer, options::Integer) =
 
 "The object `name` of a package that is installed in the active project, or loaded as part of another one."
 function lookup(package::String, name::String)
-    id = Base.identify_package(package)
-    if id === nothing
-        loaded = [key for key in keys(Base.loaded_modules) if key.name == package]
-        isempty(loaded) && throw(
-            UnknownNameError("the Julia package $package is not in the project; add it with juliapkg.add or Pkg.add.")
-        )
-        id = first(loaded)
-    end
-    place = Base.require(id)
+    place = package_module(package)
     Base.invokelatest(isdefined, place, Symbol(name)) ||
         throw(UnknownNameError("the Julia package $package has nothing named $name."))
     return Base.invokelatest(getproperty, place, Symbol(name))

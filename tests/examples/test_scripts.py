@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+IN_JULIA = {"D0_diffeqflux_jl"}
+SCRIPTS = [
+    pytest.param(path, marks=pytest.mark.julia if path.stem in IN_JULIA else (), id=path.stem)
+    for path in sorted(EXAMPLES.glob("[A-Z][0-9]_*.py"))
+]
 
 
 def run(script, folder, *arguments, timeout=300):
@@ -14,7 +19,7 @@ def run(script, folder, *arguments, timeout=300):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("[A-Z][0-9]_*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_example_runs_without_a_warning(script, tmp_path):
     result = run(script, tmp_path)
     assert result.returncode == 0, result.stderr

@@ -43,7 +43,8 @@ class Bridge:
     """Calls the functions of the Julia package.
 
     Julia runs on the calling thread, with the GIL released, under one lock: threads may call at once and take turns.
-    Nothing of Julia is handed out but numbers, so that no Julia object is ever freed outside of a turn.
+    Nothing of Julia is handed out but numbers, so that no Julia object is ever freed outside of a turn; only `to_lux`
+    gives values of juliacall to the user, and says what that means for threads.
     """
 
     def __init__(self, juliacall: Any, module: Any, start_up: StartUp) -> None:

@@ -24,6 +24,8 @@ def _choose(kind: str, first: str, message: str, backtrace: str) -> DiffEqError:
     match "FirstAutodiffJacError" if met_ad else kind:
         case "SourceError":
             return InvalidProblemError(f"JuliaSource: {first} Write a function f(du, u, p, t) or f(u, p, t).")
+        case "ParameterError":
+            return InvalidProblemError(f"these are not parameters or a state of this network: {first}")
         case "UnknownNameError":
             return UnsupportedError(first)
         case "NotGenericError":
