@@ -138,8 +138,8 @@ class InterpolatingAdjoint(AbstractSensealg):
 class QuadratureAdjoint(AbstractSensealg):
     """The adjoint state is solved backwards densely; the parameter gradient is an adaptive Gauss-Kronrod quadrature.
 
-    Good for stiff problems with few parameters. On the julia engine the quadrature begins with the steps of the adjoint,
-    so that it does not miss transients behind a save point.
+    Good for stiff problems with few parameters. On the julia engine the quadrature begins with the steps of the
+    adjoint, so that it does not miss transients behind a save point.
 
     Arguments:
         abstol, reltol: tolerances of the quadrature; `None` takes those of the solve.
