@@ -13,8 +13,8 @@ for name in (:acos, :acosh, :asin, :atanh, :cos, :log, :log10, :log1p, :log2, :s
     @eval $name(x) = NaNMath.$name(x)
 end
 
-log(x::Elementary.Float) = Elementary.log(x)
-log1p(x::Elementary.Float) = Elementary.log1p(x)
+@inline log(x::Elementary.Float) = Elementary.log(x)
+@inline log1p(x::Elementary.Float) = Elementary.log1p(x)
 
 # without the branch for negative numbers, so that loops are vectorised
 sqrt(x::Union{Float32,Float64}) = Base.Math.sqrt_llvm(x)

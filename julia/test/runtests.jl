@@ -1,4 +1,5 @@
 using Aqua
+using InteractiveUtils: code_llvm
 using PyDiffEqFlux
 using PyDiffEqFlux: PyDiffEqFlux as P
 using Test
@@ -62,6 +63,13 @@ function numerical_gradient(rhs, alg; h=1e-5)
     end
 end
 
+function map_into!(f::F, out, x) where {F}
+    @inbounds @simd ivdep for i in eachindex(x)
+        out[i] = f(x[i])
+    end
+    return nothing
+end
+
 @testset "PyDiffEqFlux" begin
     # its packages load others, which is not for this one to stop
     Aqua.test_all(PyDiffEqFlux; ambiguities=(; recursive=false), persistent_tasks=false)
@@ -120,6 +128,11 @@ end
             @test E.log1p(T(-1)) == E.log(T(0)) == -Inf
         end
         @test E.exp(big(1.0)) == exp(big(1.0))
+        for name in (:exp, :expm1, :tanh, :log, :log1p, :sqrt)
+            f = getfield(P.TorchMath, name)
+            code = sprint(io -> code_llvm(io, map_into!, (typeof(f), Vector{Float64}, Vector{Float64})))
+            @test occursin(r"<\d+ x double>", code)
+        end
     end
 
     @testset "both products at once" begin
