@@ -109,7 +109,7 @@ class BacksolveAdjoint(AbstractSensealg):
         checkpointing: reset the backward solution to the saved values at the save points.
         autojacvec: how Julia differentiates a `JuliaSource`, see [`ReverseDiffVJP`][].
 
-    Problems: ODE without mass matrix. Engines: both.
+    Problems: ODE, on the julia engine also with mass matrices. Engines: both.
     References: Chen, Rubanova, Bettencourt, Duvenaud 2018, *Neural ordinary differential equations*.
     """
 
@@ -126,7 +126,7 @@ class InterpolatingAdjoint(AbstractSensealg):
             64 steps.
         autojacvec: how Julia differentiates a `JuliaSource`, see [`ReverseDiffVJP`][].
 
-    Problems: ODE without mass matrix. Engines: both.
+    Problems: ODE, on the julia engine also with mass matrices. Engines: both.
     References: Hindmarsh et al. 2005 (CVODES).
     """
 
@@ -145,7 +145,8 @@ class QuadratureAdjoint(AbstractSensealg):
         abstol, reltol: tolerances of the quadrature; `None` takes those of the solve.
         autojacvec: how Julia differentiates a `JuliaSource`, see [`ReverseDiffVJP`][].
 
-    Problems: ODE without mass matrix. Engines: both. References: Kim et al. 2021, *Stiff neural ODEs*.
+    Problems: ODE, on the julia engine also with mass matrices. Engines: both.
+    References: Kim et al. 2021, *Stiff neural ODEs*.
     """
 
     abstol: float | None = None
@@ -163,7 +164,8 @@ class GaussAdjoint(AbstractSensealg):
         checkpointing: as for [`InterpolatingAdjoint`][].
         autojacvec: how Julia differentiates a `JuliaSource`, see [`ReverseDiffVJP`][].
 
-    Problems: ODE without mass matrix. Engines: both. Source: SciMLSensitivity's method of this name.
+    Problems: ODE, on the julia engine also with mass matrices. Engines: both.
+    Source: SciMLSensitivity's method of this name.
     """
 
     checkpointing: bool = False
@@ -178,7 +180,7 @@ class GaussKronrodAdjoint(AbstractSensealg):
         checkpointing: as for [`InterpolatingAdjoint`][].
         autojacvec: how Julia differentiates a `JuliaSource`, see [`ReverseDiffVJP`][].
 
-    Problems: ODE without mass matrix. Engines: julia. Source: SciMLSensitivity's method of this name.
+    Problems: ODE, also with mass matrices. Engines: julia. Source: SciMLSensitivity's method of this name.
     """
 
     checkpointing: bool = False
