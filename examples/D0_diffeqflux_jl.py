@@ -4,7 +4,7 @@ It needs Julia: `python -m pydiffeqflux setup`. Most of the minute that it runs 
 gradient by Zygote.
 """
 
-import juliacall
+import juliacall  # pyright: ignore[reportMissingImports]
 import torch
 from torch import Tensor, nn
 

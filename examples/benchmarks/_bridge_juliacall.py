@@ -30,7 +30,7 @@ IMPORT, PACKAGE = "import juliacall, which starts Julia", "using OrdinaryDiffEq"
 START_UP = f"""
 import json, time
 begin = time.perf_counter()
-import juliacall
+import juliacall  # pyright: ignore[reportMissingImports]
 imported = time.perf_counter()
 juliacall.Main.seval("using OrdinaryDiffEq")
 parts = {{{IMPORT!r}: imported - begin, {PACKAGE!r}: time.perf_counter() - imported}}
