@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._engines.julia._arguments import dims
 from ._engines.julia._networks import Chain, Layer, Leaf, apply, build, flatten, is_julia, leaves, read
 from ._errors import GradientError, InvalidProblemError, UnsupportedError
 
@@ -178,10 +179,10 @@ def _convolution(module: nn.Conv1d | nn.Conv2d, path: str) -> Layer:
     options = {
         "inputs": module.in_channels,
         "outputs": module.out_channels,
-        "kernel": _dims(module.kernel_size),
-        "stride": _dims(module.stride),
+        "kernel": dims(module.kernel_size),
+        "stride": dims(module.stride),
         "padding": _padding(module),
-        "dilation": _dims(module.dilation),
+        "dilation": dims(module.dilation),
         "groups": module.groups,
         "bias": module.bias is not None,
     }
@@ -221,7 +222,7 @@ def _layer_norm(module: nn.LayerNorm, path: str) -> Layer:
     if module.elementwise_affine and module.bias is None:
         raise _refusal(path, module, "Lux has no LayerNorm with a weight and no bias; use bias=True")
     affine = module.elementwise_affine
-    options = {"shape": _dims(module.normalized_shape), "affine": affine, "epsilon": module.eps}
+    options = {"shape": dims(module.normalized_shape), "affine": affine, "epsilon": module.eps}
     return Layer("LayerNorm", options, {"scale": "weight", "bias": "bias"} if affine else {})
 
 
@@ -305,7 +306,3 @@ def _check_tensors(tensors: dict[str, Tensor]) -> torch.dtype | None:
 def _refusal(path: str, module: nn.Module, reason: str) -> UnsupportedError:
     name = type(module).__name__
     return UnsupportedError(f"to_lux cannot take {f'{path}: {name}' if path else name}, for {reason}.")
-
-
-def _dims(sizes: tuple[int, ...]) -> str:
-    return ",".join(map(str, reversed(sizes)))

@@ -5,21 +5,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import _bridge as tasks
 import numpy as np
 import torch
-from _bridge import (
-    ARRAYS,
-    CALL,
-    SAVES,
-    T1,
-    TOLERANCE,
-    Measurement,
-    lorenz_group,
-    network_problems,
-    repeated,
-    save_times,
-    start_up,
-)
 from _julia_sources import SOURCES
 from _problems import Problem
 from _rows import Run
@@ -30,7 +18,7 @@ IMPORT, PACKAGE = "import juliacall, which starts Julia", "using OrdinaryDiffEq"
 START_UP = f"""
 import json, time
 begin = time.perf_counter()
-import juliacall  # pyright: ignore[reportMissingImports]
+import juliacall
 imported = time.perf_counter()
 juliacall.Main.seval("using OrdinaryDiffEq")
 parts = {{{IMPORT!r}: imported - begin, {PACKAGE!r}: time.perf_counter() - imported}}
@@ -47,18 +35,18 @@ function (f, u, count)
 end"""
 
 
-def measurements() -> Iterator[Measurement]:
+def measurements() -> Iterator[tasks.Measurement]:
     """All of them."""
-    yield from start_up(START_UP, (IMPORT, PACKAGE))
-    yield CALL, "nothing", lambda: repeated(_main().seval("() -> nothing"), 1000)
-    yield CALL, "one number", lambda: _number()
-    for what, size in ARRAYS.items():
-        yield CALL, what, lambda size=size: _array(size)
-    for group, problem in network_problems().items():
+    yield from tasks.start_up(START_UP, (IMPORT, PACKAGE))
+    yield tasks.CALL, "nothing", lambda: tasks.repeated(_main().seval("() -> nothing"), 1000)
+    yield tasks.CALL, "one number", lambda: _number()
+    for what, size in tasks.ARRAYS.items():
+        yield tasks.CALL, what, lambda size=size: _array(size)
+    for group, problem in tasks.network_problems().items():
         yield group, "called back from Julia", lambda problem=problem: _evaluation(problem)
-    for saves in SAVES:
-        yield lorenz_group(saves), "in Julia", lambda saves=saves: _solve_in_julia(saves)
-        yield lorenz_group(saves), "from Python", lambda saves=saves: _solve(saves)
+    for saves in tasks.SAVES:
+        yield tasks.lorenz_group(saves), "in Julia", lambda saves=saves: _solve_in_julia(saves)
+        yield tasks.lorenz_group(saves), "from Python", lambda saves=saves: _solve(saves)
 
 
 @cache
@@ -75,12 +63,12 @@ def _vector(values: Any) -> Any:
 
 def _number() -> Run:
     twice = _main().seval("x -> 2x")
-    return repeated(lambda: twice(1.5), 1000, lambda y: y == 3.0)
+    return tasks.repeated(lambda: twice(1.5), 1000, lambda y: y == 3.0)
 
 
 def _array(size: int) -> Run:
     twice, x = _main().seval("x -> 2 .* x"), np.ones(size)
-    return repeated(lambda: np.asarray(twice(x)), 10 if size > 10_000 else 1000, lambda y: bool((y == 2.0).all()))
+    return tasks.doubled(lambda: np.asarray(twice(x)), size)
 
 
 def _evaluation(problem: Problem) -> Run:
@@ -93,24 +81,24 @@ def _evaluation(problem: Problem) -> Run:
     evaluations, start = _main().seval(EVALUATIONS), _vector(problem.u0.reshape(-1))
     with torch.no_grad():
         expected = system.f(system.u0, None).numpy().reshape(-1)
-    run = repeated(lambda: evaluations(f, start, count), 1, lambda du: np.allclose(np.asarray(du), expected))
-    return Run(torch.no_grad()(run.call), run.read, count)
+    body = torch.no_grad()(lambda: evaluations(f, start, count))
+    return tasks.repeated(body, 1, lambda du: np.allclose(np.asarray(du), expected), inside=count)
 
 
 def _problem() -> Any:
     main = _main()
     u0, p = _vector([1.0, 0.0, 0.0]), _vector([10.0, 28.0, 8 / 3])
-    return main.ODEProblem(main.seval(SOURCES["lorenz"]), u0, (0.0, T1), p)
+    return main.ODEProblem(main.seval(SOURCES["lorenz"]), u0, (0.0, tasks.T1), p)
 
 
 def _solve(saves: int) -> Run:
-    main, problem, times = _main(), _problem(), _vector(save_times(saves))
-    options = {"save_start": False, "abstol": TOLERANCE.atol, "reltol": TOLERANCE.rtol}
+    main, problem, times = _main(), _problem(), _vector(tasks.save_times(saves))
+    options = {"save_start": False, "abstol": tasks.TOLERANCE.atol, "reltol": tasks.TOLERANCE.rtol}
 
     def body() -> Any:
         return main.stack(main.solve(problem, main.Tsit5(), saveat=times, **options).u).to_numpy()
 
-    return repeated(body, 10, lambda us: us.shape == (3, saves))
+    return tasks.repeated(body, 10, lambda us: us.shape == (3, saves))
 
 
 def _solve_in_julia(saves: int) -> Run:
@@ -123,6 +111,5 @@ def _solve_in_julia(saves: int) -> Run:
         return length(solve(problem, Tsit5(); saveat=times, save_start=false, abstol, reltol).u)
     end"""
     loop = _main().seval(code)
-    arguments = (_problem(), _vector(save_times(saves)), TOLERANCE.atol, TOLERANCE.rtol, count)
-    run = repeated(lambda: loop(*arguments), 1, lambda length: length == saves)
-    return Run(run.call, run.read, count)
+    arguments = (_problem(), _vector(tasks.save_times(saves)), tasks.TOLERANCE.atol, tasks.TOLERANCE.rtol, count)
+    return tasks.repeated(lambda: loop(*arguments), 1, lambda length: length == saves, inside=count)

@@ -4,20 +4,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import _bridge as tasks
 import torch
-from _bridge import (
-    ARRAYS,
-    CALL,
-    SAVES,
-    T1,
-    TOLERANCE,
-    Measurement,
-    lorenz_group,
-    network_problems,
-    repeated,
-    save_times,
-    start_up,
-)
 from _julia_sources import SOURCES
 from _problems import Problem
 from _pydiffeqflux import ode_problem
@@ -70,18 +58,18 @@ end
 end"""
 
 
-def measurements() -> Iterator[Measurement]:
+def measurements() -> Iterator[tasks.Measurement]:
     """All of them."""
-    yield from start_up(START_UP, (TORCH, IMPORT, JULIA, PACKAGES))
-    yield CALL, "nothing", lambda: repeated(lambda: _bridge().call("null"), 1000)
-    yield CALL, "one number", lambda: repeated(lambda: _bridge().call("twice", 1.5), 1000, lambda y: y == 3.0)
-    for what, size in ARRAYS.items():
-        yield CALL, what, lambda size=size: _array(size)
-    for group, problem in network_problems().items():
+    yield from tasks.start_up(START_UP, (TORCH, IMPORT, JULIA, PACKAGES))
+    yield tasks.CALL, "nothing", lambda: tasks.repeated(lambda: _bridge().call("null"), 1000)
+    yield tasks.CALL, "one number", lambda: _number()
+    for what, size in tasks.ARRAYS.items():
+        yield tasks.CALL, what, lambda size=size: _array(size)
+    for group, problem in tasks.network_problems().items():
         yield group, "called back from Julia", lambda problem=problem: _evaluation(problem, compiled=False)
         yield group, "compiled to Julia", lambda problem=problem: _evaluation(problem, compiled=True)
-    for saves in SAVES:
-        yield lorenz_group(saves), "from Python", lambda saves=saves: _solve(saves)
+    for saves in tasks.SAVES:
+        yield tasks.lorenz_group(saves), "from Python", lambda saves=saves: _solve(saves)
 
 
 @cache
@@ -92,6 +80,10 @@ def _bridge() -> Bridge:
     return Bridge(juliacall, juliacall.Main.seval(MODULE), started.start_up)
 
 
+def _number() -> Run:
+    return tasks.repeated(lambda: _bridge().call("twice", 1.5), 1000, lambda y: y == 3.0)
+
+
 def _array(size: int) -> Run:
     bridge, x = _bridge(), torch.ones(size, dtype=torch.float64)
 
@@ -100,7 +92,7 @@ def _array(size: int) -> Run:
         bridge.call("twice_array", address(x), address(y), size)
         return y
 
-    return repeated(body, 10 if size > 10_000 else 1000, lambda y: bool((y == 2.0).all()))
+    return tasks.doubled(body, size)
 
 
 def _evaluation(problem: Problem, *, compiled: bool) -> Run:
@@ -108,7 +100,7 @@ def _evaluation(problem: Problem, *, compiled: bool) -> Run:
     system = torch_system(problem, "float64", gradient=False)
     with torch.no_grad():
         # a solve makes the right-hand side in Julia
-        sol = de.solve(ode_problem(problem, system), de.Tsit5(), engine="julia", compile=compiled, saveat=[T1])
+        sol = de.solve(ode_problem(problem, system), de.Tsit5(), engine="julia", compile=compiled, saveat=[tasks.T1])
         expected = system.f(system.u0, None)
     function, u, du = sol._raw.record.function, system.u0, torch.empty_like(system.u0)
 
@@ -119,19 +111,19 @@ def _evaluation(problem: Problem, *, compiled: bool) -> Run:
             function.guard.interrupts = None
         return du
 
-    run = repeated(body, 1, lambda du: torch.allclose(du, expected))
-    return Run(run.call, run.read, count)
+    return tasks.repeated(body, 1, lambda du: torch.allclose(du, expected), inside=count)
 
 
 def _solve(saves: int) -> Run:
     u0 = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
     p = torch.tensor([10.0, 28.0, 8 / 3], dtype=torch.float64)
-    prob, times = de.ODEProblem(de.JuliaSource(SOURCES["lorenz"]), u0, (0.0, T1), p), save_times(saves).tolist()
+    prob = de.ODEProblem(de.JuliaSource(SOURCES["lorenz"]), u0, (0.0, tasks.T1), p)
+    times = tasks.save_times(saves).tolist()
 
     def body() -> torch.Tensor:
         with torch.no_grad():
             return de.solve(
-                prob, de.Tsit5(), saveat=times, abstol=TOLERANCE.atol, reltol=TOLERANCE.rtol, engine="julia"
+                prob, de.Tsit5(), saveat=times, abstol=tasks.TOLERANCE.atol, reltol=tasks.TOLERANCE.rtol, engine="julia"
             ).u
 
-    return repeated(body, 10, lambda us: us.shape == (saves, 3))
+    return tasks.repeated(body, 10, lambda us: us.shape == (saves, 3))

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import _torch_systems
 import numpy as np
 import torch
 from _problems import Array, Problem
 from _rows import Outcome, Run, Tolerance, training_run
-from _torch_systems import TorchSystem, adam_step, flat, torch_system
+from _torch_systems import TorchSystem, adam_step, torch_system
 from torch import Tensor, nn
 
 import pydiffeqflux as de
@@ -127,29 +128,16 @@ def ode_problem(problem: Problem, system: TorchSystem) -> de.ODEProblem:
 
 def forward_run(problem: Problem, prob: de.ODEProblem, method: Method, tol: Tolerance) -> Run:
     """One solve without gradients."""
-
-    def call() -> de.Solution:
-        with torch.no_grad():
-            return method.solve(problem, prob, tol)
-
-    return Run(call, _read)
+    return _torch_systems.forward_run(lambda: method.solve(problem, prob, tol), _read)
 
 
 def gradient_run(
     problem: Problem, prob: de.ODEProblem, parameters: Sequence[Tensor], method: Method, tol: Tolerance
 ) -> Run:
     """One solve, its loss and the gradient."""
-
-    def call() -> tuple[de.Solution, Any]:
-        sol = method.solve(problem, prob, tol)
-        return sol, torch.autograd.grad(problem.loss(sol.u), parameters)
-
-    def read(raw: tuple[de.Solution, Any]) -> Outcome:
-        outcome = _read(raw[0])
-        outcome.gradient = flat(raw[1])
-        return outcome
-
-    return Run(call, read)
+    return _torch_systems.gradient_run(
+        problem, parameters, lambda: method.solve(problem, prob, tol), lambda sol: sol.u, _read
+    )
 
 
 def _read(sol: de.Solution) -> Outcome:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from _problems import Array, Backend, Network, Problem
+from _rows import Outcome, Run
 from torch import Tensor, nn
 
 TORCH = Backend(torch.stack, torch.roll)
@@ -63,6 +64,32 @@ def torch_system(problem: Problem, dtype: str, *, gradient: bool) -> TorchSystem
 def flat(gradients: Sequence[Tensor]) -> Array:
     """Gradients as one vector."""
     return np.concatenate([g.detach().double().numpy().reshape(-1) for g in gradients])
+
+
+def forward_run(solve: Callable[[], Any], read: Callable[[Any], Outcome]) -> Run:
+    """One solve without gradients."""
+    return Run(torch.no_grad()(solve), read)
+
+
+def gradient_run(
+    problem: Problem,
+    parameters: Sequence[Tensor],
+    solve: Callable[[], Any],
+    states: Callable[[Any], Tensor],
+    read: Callable[[Any], Outcome],
+) -> Run:
+    """One solve, its loss, which `states` are taken for, and the gradient."""
+
+    def call() -> tuple[Any, Any]:
+        raw = solve()
+        return raw, torch.autograd.grad(problem.loss(states(raw)), parameters)
+
+    def read_both(raw: tuple[Any, Any]) -> Outcome:
+        outcome = read(raw[0])
+        outcome.gradient = flat(raw[1])
+        return outcome
+
+    return Run(call, read_both)
 
 
 def adam_step(predict: Callable[[], Tensor], problem: Problem, system: TorchSystem, rate: float) -> Callable[[], float]:

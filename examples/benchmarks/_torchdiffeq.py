@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from _problems import Problem
 from _rows import Outcome, Run, Tolerance, training_run
-from _torch_systems import TorchSystem, adam_step, flat, torch_system
+from _torch_systems import TorchSystem, adam_step, flat, forward_run, torch_system
 from torch import Tensor
 
 
@@ -71,12 +71,7 @@ class Solver:
 def forward(problem: Problem, method: str, tol: Tolerance, dtype: str = "float64") -> Run:
     """One solve without gradients."""
     solver = Solver(problem, method, tol, dtype, adjoint=None)
-
-    def call() -> Tensor:
-        with torch.no_grad():
-            return solver.solve()
-
-    return Run(call, solver.outcome)
+    return forward_run(solver.solve, solver.outcome)
 
 
 def gradient(problem: Problem, method: str, tol: Tolerance, dtype: str = "float64", *, adjoint: bool) -> Run:

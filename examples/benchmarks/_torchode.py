@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from _problems import Problem
 from _rows import Outcome, Run, Tolerance, training_run
-from _torch_systems import adam_step, flat, torch_system
+from _torch_systems import adam_step, forward_run, gradient_run, torch_system
 from torch import Tensor
 
 PID = {"pcoeff": 0.2, "icoeff": 0.5, "dcoeff": 0.0}
@@ -61,28 +61,13 @@ class Solver:
 def forward(problem: Problem, method: str, tol: Tolerance, dtype: str = "float64") -> Run:
     """One solve without gradients."""
     solver = Solver(problem, method, tol, dtype, gradient=False)
-
-    def call() -> tuple[Tensor, Any]:
-        with torch.no_grad():
-            return solver.solve()
-
-    return Run(call, solver.outcome)
+    return forward_run(solver.solve, solver.outcome)
 
 
 def gradient(problem: Problem, method: str, tol: Tolerance, dtype: str = "float64") -> Run:
     """One solve, its loss and the gradient with respect to the parameters."""
     solver = Solver(problem, method, tol, dtype, gradient=True)
-
-    def call() -> tuple[tuple[Tensor, Any], Any]:
-        raw = solver.solve()
-        return raw, torch.autograd.grad(problem.loss(raw[0]), solver.system.parameters)
-
-    def read(raw: tuple[tuple[Tensor, Any], Any]) -> Outcome:
-        outcome = solver.outcome(raw[0])
-        outcome.gradient = flat(raw[1])
-        return outcome
-
-    return Run(call, read)
+    return gradient_run(problem, solver.system.parameters, solver.solve, lambda raw: raw[0], solver.outcome)
 
 
 def training(problem: Problem, method: str, tol: Tolerance, steps: int, rate: float) -> Run:

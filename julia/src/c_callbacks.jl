@@ -22,50 +22,29 @@ end
 const WANTS_STATE = Cint(1)
 const WANTS_PARAMETERS = Cint(2)
 
-"`int vjp(double t, int wants)`: reads `u` and `λ`, writes `λᵀ ∂f/∂u` to `du` and `λᵀ ∂f/∂p` to `dp`."
+"""
+`int vjp(double t, int wants)`: reads `u` and `λ`, writes `λᵀ ∂f/∂u` to `du` and `λᵀ ∂f/∂p` to `dp`. What is wanted of the
+two comes out one behind the other.
+"""
 struct CVjp{T}
     pointer::Ptr{Cvoid}
+    wants::Cint
     u::Vector{T}
     λ::Vector{T}
     du::Vector{T}
     dp::Vector{T}
 end
 
-function pull(c::CVjp{T}, λ::Vector{T}, u::Vector{T}, t::Float64, wants::Cint) where {T}
+function (c::CVjp{T})(out::Vector{T}, λ::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
     copyto!(c.u, u)
     copyto!(c.λ, λ)
-    check(ccall(c.pointer, Cint, (Float64, Cint), t, wants))
-    return nothing
-end
-
-struct CVjpState{T}
-    c::CVjp{T}
-end
-
-function (v::CVjpState{T})(out::Vector{T}, λ::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
-    pull(v.c, λ, u, t, WANTS_STATE)
-    copyto!(out, v.c.du)
-    return nothing
-end
-
-struct CVjpParameters{T}
-    c::CVjp{T}
-end
-
-function (v::CVjpParameters{T})(out::Vector{T}, λ::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
-    pull(v.c, λ, u, t, WANTS_PARAMETERS)
-    copyto!(out, v.c.dp)
-    return nothing
-end
-
-struct CVjpBoth{T}
-    c::CVjp{T}
-end
-
-function (v::CVjpBoth{T})(out::Vector{T}, λ::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
-    pull(v.c, λ, u, t, WANTS_STATE | WANTS_PARAMETERS)
-    copyto!(out, v.c.du)
-    copyto!(out, length(u) + 1, v.c.dp, 1, length(v.c.dp))
+    check(ccall(c.pointer, Cint, (Float64, Cint), t, c.wants))
+    first = 1
+    if c.wants & WANTS_STATE != 0
+        copyto!(out, c.du)
+        first += length(c.du)
+    end
+    c.wants & WANTS_PARAMETERS == 0 || copyto!(out, first, c.dp, 1, length(c.dp))
     return nothing
 end
 
@@ -143,11 +122,12 @@ function callback_rhs(::Type{T}, a::CallbackArguments) where {T}
     vjp = vjp_p = both = jac = tgrad = nothing
     p = zeros(T, max(a.n_p, 1)) # Python has them; only their number counts here
     if a.vjp != 0
-        c = CVjp{T}(Ptr{Cvoid}(a.vjp), buffer(a.u), buffer(a.λ), buffer(a.λ_du), wrap(T, a.λ_dp, length(p)))
+        buffers = (buffer(a.u), buffer(a.λ), buffer(a.λ_du), wrap(T, a.λ_dp, length(p)))
+        product(wants) = VjpFunction{T}(CVjp{T}(Ptr{Cvoid}(a.vjp), wants, buffers...))
         if a.joint == 1
-            both = VjpFunction{T}(CVjpBoth(c))
+            both = product(WANTS_STATE | WANTS_PARAMETERS)
         else
-            vjp, vjp_p = VjpFunction{T}(CVjpState(c)), VjpFunction{T}(CVjpParameters(c))
+            vjp, vjp_p = product(WANTS_STATE), product(WANTS_PARAMETERS)
         end
     end
     if a.jac != 0

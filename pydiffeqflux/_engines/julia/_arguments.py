@@ -3,6 +3,7 @@
 import ctypes
 import math
 from array import array
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -100,14 +101,19 @@ class AdjointArguments(ctypes.Structure):
     )
 
 
-def doubles(values: tuple[float, ...] | list[float]) -> "ctypes.Array[ctypes.c_double]":
+def doubles(values: Sequence[float]) -> "ctypes.Array[ctypes.c_double]":
     """Numbers as an array of doubles; it must be kept while Julia reads it."""
     return (ctypes.c_double * len(values)).from_buffer(array("d", values))
 
 
 def address(values: "Tensor | ctypes.Array[ctypes.c_double] | ctypes.Structure") -> int:
-    """Where the data of a contiguous tensor, an array or a struct lies."""
+    """Where the data of a contiguous tensor, an array or a struct lies; 0 for an empty tensor."""
     return values.data_ptr() if isinstance(values, Tensor) else ctypes.addressof(values)
+
+
+def dims(shape: Sequence[int]) -> str:
+    """The shape in Julia, where the first index runs fastest."""
+    return ",".join(map(str, reversed(shape)))
 
 
 def view(at: int, shape: tuple[int, ...], dtype: torch.dtype, *, owner: object) -> Tensor:

@@ -42,10 +42,11 @@ class _Loaded:
 
     def refresh(self, bridge: Bridge) -> None:
         """Let it read its constants where they are now."""
-        if self.constants:
-            self.dense = [tensor.detach().contiguous() for tensor in self.constants]
-            addresses = ",".join(str(tensor.data_ptr()) for tensor in self.dense)
-            bridge.call("set_constants", self.handle.number, addresses, _types(self.source.constants))
+        before = list(map(address, self.dense))
+        self.dense = [tensor.detach().contiguous() for tensor in self.constants]
+        now = list(map(address, self.dense))
+        if now != before:
+            bridge.call("set_constants", self.handle.number, ",".join(map(str, now)), _types(self.source.constants))
 
 
 def _types(arrays: list[Array]) -> str:
@@ -142,11 +143,10 @@ class CompiledFunction:
         expected = self._expected(name, rhs, u, λ, t)
         out = torch.empty_like(expected)
         loaded.refresh(self._bridge)
-        pointers = [address(x) if x.numel() else 0 for x in (out, λ, u, p)]
-        at_λ = pointers[1] if name.startswith("pull") else 0
+        at_λ = address(λ) if name.startswith("pull") else 0
         self._bridge.call(
-            "evaluate_compiled", loaded.handle.number, self._single, pointers[0], out.numel(), at_λ, pointers[2],
-            u.numel(), pointers[3], p.numel(), t,
+            "evaluate_compiled", loaded.handle.number, self._single, address(out), out.numel(), at_λ, address(u),
+            u.numel(), address(p), p.numel(), t,
         )  # fmt: skip
         scale = expected[expected.isfinite()].abs().max().item() if bool(expected.isfinite().any()) else 1.0
         tolerance = (1e-3 if self._single else 1e-9) * max(scale, 1.0)
@@ -212,7 +212,7 @@ class CompiledFunction:
         return self._bridge.call(
             "compiled_rhs",
             self._assembled[needs].number,
-            address(parameters) if parameters.numel() else 0,
+            address(parameters),
             parameters.numel(),
             poll.address,
         )

@@ -177,7 +177,7 @@ class JuliaEngine(AbstractEngine):
     def evaluate(self, raw: RawSolution, times: Sequence[float], derivative: int) -> Tensor:
         record, spec = raw.record, raw.spec
         states = torch.empty((len(times), *spec.rhs.shape), dtype=spec.rhs.dtype)
-        at = doubles(list(times))
+        at = doubles(times)
         self._session.run(
             record.function, "evaluate", record.solution.number, address(at), len(times), derivative, address(states)
         )
@@ -196,7 +196,7 @@ class JuliaEngine(AbstractEngine):
             alg = session.choices.algorithm(raw.spec.alg, finite_differences=True)
         du0 = torch.empty(rhs.shape, dtype=rhs.dtype)
         dp = torch.zeros(max(function.n_p, 1), dtype=rhs.dtype)
-        at = doubles(list(times))
+        at = doubles(times)
         arguments = AdjointArguments(
             record=record.solution.number,
             sensealg=session.choices.sensealg(sensealg, has_vjp=function.has_vjp),

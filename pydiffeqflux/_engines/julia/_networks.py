@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..._errors import JuliaError
-from ._arguments import address, view
+from ._arguments import address, dims, view
 from ._bridge import Bridge, start
 
 
@@ -119,12 +119,12 @@ def apply(model: Any, ps: Any, st: Any, x: Tensor) -> Tensor:
     """
     bridge, values = start(), x.detach().contiguous()
     try:
-        handle, at, dims = bridge.call("lux", "apply", model, ps, st, *_memory(values))
+        handle, at, sizes = bridge.call("lux", "apply", model, ps, st, *_memory(values))
     except JuliaError as error:
         first = error.julia_message.strip().splitlines()[0]
         message = f"the Lux network fails for x of the shape {tuple(x.shape)}: {first}"
         raise JuliaError(message, error.julia_type, error.julia_message, error.julia_backtrace) from None
-    return view(at, tuple(reversed(dims)), x.dtype, owner=bridge.keep(handle))
+    return view(at, tuple(reversed(sizes)), x.dtype, owner=bridge.keep(handle))
 
 
 def read(tree: Any, leaf: Leaf) -> Tensor:
@@ -146,5 +146,4 @@ def is_julia(value: Any) -> bool:
 
 def _memory(tensor: Tensor) -> tuple[int, str, bool]:
     """The address of a contiguous tensor, its dimensions in Julia, and whether it is of single precision."""
-    dims = ",".join(map(str, reversed(tensor.shape)))
-    return address(tensor) if tensor.numel() else 0, dims, tensor.dtype == torch.float32
+    return address(tensor), dims(tensor.shape), tensor.dtype == torch.float32

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..._errors import UnsupportedError
 from ..._parameters import leaves
 from ..._rhs import SourceRightHandSide
-from ._arguments import address
+from ._arguments import address, dims
 from ._bridge import Bridge
 from ._callbacks import Poll
 
@@ -68,9 +68,9 @@ class Sources:
             "source_rhs",
             self._functions[rhs.code],
             rhs.dtype == torch.float32,
-            "" if len(rhs.shape) == 1 else _dims(rhs.shape) or "1",
+            "" if len(rhs.shape) == 1 else dims(rhs.shape) or "1",
             self._layout(rhs.p),
-            address(vector) if vector.numel() else 0,
+            address(vector),
             vector.numel(),
             poll.address,
             rhs.numel if vjp else 0,
@@ -89,7 +89,7 @@ class Sources:
     def _make_layout(self, p: Any, offset: int) -> tuple[int, int]:
         """Handle of a layout, and the offset behind it."""
         if isinstance(p, Tensor):
-            return self._bridge.call("layout_leaf", offset, _dims(p.shape)), offset + p.numel()
+            return self._bridge.call("layout_leaf", offset, dims(p.shape)), offset + p.numel()
         values = p.values() if isinstance(p, dict) else p
         branches = []
         for value in values:
@@ -105,11 +105,6 @@ class Sources:
                     f"the parameter key {name!r} cannot be a field of a named tuple in Julia; use a name like 'a1'."
                 )
         return self._bridge.call("layout_named", ",".join(names), joined), offset
-
-
-def _dims(shape: torch.Size) -> str:
-    """The shape in Julia, where the first index runs fastest."""
-    return ",".join(map(str, reversed(shape)))
 
 
 def _describe(p: Any) -> Any:
