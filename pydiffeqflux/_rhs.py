@@ -1,7 +1,7 @@
 """The right-hand side as the engines see it: a checked function of a real state, and its derivatives by autograd."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -234,6 +234,20 @@ class RightHandSide:
         dx, *dp = (torch.zeros_like(q) if g is None else g for g, q in zip(grads, wanted, strict=True))
         return dx, dp
 
+    def vjp_of_tangent(
+        self, u: Tensor, t: float, v: Tensor, direction: tuple[Tensor, float]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """`vᵀ ∂d/∂u` and `vᵀ ∂d/∂q` for every parameter q, d being `∂f/∂u g + ∂f/∂t τ` for the direction `(g, τ)`."""
+        with torch.enable_grad():
+            x, time = u.detach().requires_grad_(), self.time(t).requires_grad_()
+            slope = directional_derivative(self(x, time), (x, time), v, direction)
+        wanted = [x, *self.parameters]
+        grads: Sequence[Tensor | None] = [None] * len(wanted)
+        if slope.requires_grad:
+            grads = torch.autograd.grad(slope, wanted, allow_unused=True)
+        dx, *dp = (torch.zeros_like(q) if g is None else g for g, q in zip(grads, wanted, strict=True))
+        return dx, dp
+
 
 class SourceRightHandSide(RightHandSide):
     """The right-hand side of a `JuliaSource`: parameters to differentiate, and a function that only Julia can call."""
@@ -257,6 +271,22 @@ class SourceRightHandSide(RightHandSide):
 def right_hand_side(prob: ODEProblem) -> RightHandSide:
     """The right-hand side of a problem, of the kind that its `f` is."""
     return SourceRightHandSide(prob) if isinstance(prob.f, JuliaSource) else RightHandSide(prob)
+
+
+def directional_derivative(
+    k: Tensor, inputs: tuple[Tensor, ...], v: Tensor, direction: tuple[Tensor | float, ...]
+) -> Tensor:
+    """`vᵀ (∂k/∂input₁ w₁ + ∂k/∂input₂ w₂ + …)`, 0-d, with a graph.
+
+    By reverse mode alone: `vᵀ ∂k/∂input` is a function of the inputs, too.
+    """
+    total = v.new_zeros(())
+    if k.requires_grad:
+        pulled = torch.autograd.grad(k, inputs, v, create_graph=True, allow_unused=True)
+        for p, w in zip(pulled, direction, strict=True):
+            if p is not None:
+                total = total + (p * w).sum()
+    return total
 
 
 class CannotMapError(Exception):

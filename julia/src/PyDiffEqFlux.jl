@@ -50,6 +50,8 @@ include("sensealgs.jl")
 include("problems.jl")
 include("solutions.jl")
 include("adjoints.jl")
+include("step_methods.jl")
+include("discrete_adjoint.jl")
 include("precompile.jl")
 
 end

@@ -48,6 +48,28 @@ function (c::CVjp{T})(out::Vector{T}, λ::Vector{T}, u::Vector{T}, ::Vector{T}, 
     return nothing
 end
 
+"""
+`int tangent(double t, double τ)`: reads `u`, `λ` and `g`, writes the products of λ with the derivatives of
+`∂f/∂u g + ∂f/∂t τ` as [`CVjp`](@ref) does those of `f`.
+"""
+struct CTangent{T}
+    pointer::Ptr{Cvoid}
+    g::Vector{T}
+    vjp::CVjp{T}
+end
+
+function (c::CTangent{T})(out::Vector{T}, direction::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) where {T}
+    (; vjp) = c
+    n = length(u)
+    copyto!(vjp.u, u)
+    copyto!(vjp.λ, 1, direction, 1, n)
+    copyto!(c.g, 1, direction, n + 1, n)
+    check(ccall(c.pointer, Cint, (Float64, Float64), t, direction[2n+1]))
+    copyto!(out, vjp.du)
+    copyto!(out, n + 1, vjp.dp, 1, length(vjp.dp))
+    return nothing
+end
+
 "`int jac(double t)`: reads `u`, writes the Jacobian to `J` and `∂f/∂t` to `dT`; both are kept for the next request."
 mutable struct CJac{T}
     const pointer::Ptr{Cvoid}
@@ -98,11 +120,13 @@ struct CallbackArguments
     joint::Int64
     f::UInt64
     vjp::UInt64
+    tangent::UInt64
     jac::UInt64
     poll::UInt64
     u::UInt64
     du::UInt64
     λ::UInt64
+    g::UInt64
     λ_du::UInt64
     λ_dp::UInt64
     jac_u::UInt64
@@ -119,20 +143,31 @@ end
 function callback_rhs(::Type{T}, a::CallbackArguments) where {T}
     buffer(address) = wrap(T, address, a.n)
     f = CFunction{T}(Ptr{Cvoid}(a.f), buffer(a.u), buffer(a.du))
-    vjp = vjp_p = both = jac = tgrad = nothing
+    vjp = vjp_p = both = tangent = jac = tgrad = nothing
     p = zeros(T, max(a.n_p, 1)) # Python has them; only their number counts here
     if a.vjp != 0
         buffers = (buffer(a.u), buffer(a.λ), buffer(a.λ_du), wrap(T, a.λ_dp, length(p)))
-        product(wants) = VjpFunction{T}(CVjp{T}(Ptr{Cvoid}(a.vjp), wants, buffers...))
+        product(wants) = CVjp{T}(Ptr{Cvoid}(a.vjp), wants, buffers...)
         if a.joint == 1
-            both = product(WANTS_STATE | WANTS_PARAMETERS)
+            pull = product(WANTS_STATE | WANTS_PARAMETERS)
+            both = VjpFunction{T}(pull)
+            a.tangent == 0 || (tangent = VjpFunction{T}(CTangent{T}(Ptr{Cvoid}(a.tangent), buffer(a.g), pull)))
         else
-            vjp, vjp_p = product(WANTS_STATE), product(WANTS_PARAMETERS)
+            vjp, vjp_p = VjpFunction{T}(product(WANTS_STATE)), VjpFunction{T}(product(WANTS_PARAMETERS))
         end
     end
     if a.jac != 0
         c = CJac{T}(Ptr{Cvoid}(a.jac), buffer(a.jac_u), wrap(T, a.jac_matrix, a.n, a.n), buffer(a.jac_time), NaN)
         jac, tgrad = JacFunction{T}(CJacMatrix(c)), RhsFunction{T}(CTGrad(c))
     end
-    return RightHandSide(Functions{T}(RhsFunction{T}(f), vjp, vjp_p, both, jac, tgrad, nothing), p, Ptr{Cvoid}(a.poll))
+    functions = Functions{T}(;
+        derivative=RhsFunction{T}(f),
+        pull_state=vjp,
+        pull_parameters=vjp_p,
+        pull_both=both,
+        pull_tangent=tangent,
+        jacobian=jac,
+        time_gradient=tgrad,
+    )
+    return RightHandSide(functions, p, Ptr{Cvoid}(a.poll))
 end

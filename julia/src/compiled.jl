@@ -52,20 +52,31 @@ Handle of the [`Functions`](@ref) made of compiled ones, 0 for those that are ab
 With `n` states given and not 0, the Jacobian comes from the generic function by forward mode.
 """
 function compiled_functions(
-    single::Bool, f::Integer, generic::Integer, state::Integer, p::Integer, both::Integer, n::Integer
+    single::Bool,
+    f::Integer,
+    generic::Integer,
+    state::Integer,
+    p::Integer,
+    both::Integer,
+    tangent::Integer,
+    n::Integer,
 )
-    functions = map(number -> number == 0 ? nothing : HANDLES[number], (f, generic, state, p, both))
+    functions = map(number -> number == 0 ? nothing : HANDLES[number], (f, generic, state, p, both, tangent))
     return handle(Base.invokelatest(compiled_functions, single ? Float32 : Float64, functions..., Int(n)))
 end
 
-function compiled_functions(::Type{T}, f, generic, state, p, both, n::Int) where {T}
-    jacobian = time_gradient = nothing
-    if n != 0
-        jacobian = JacFunction{T}(ForwardJac(generic, ForwardDiff.Chunk(n)))
-        time_gradient = RhsFunction{T}(ForwardTGrad(generic))
-    end
-    products = map(pull -> pull === nothing ? nothing : VjpFunction{T}(pull), (state, p, both))
-    return Functions{T}(RhsFunction{T}(f), products..., jacobian, time_gradient, generic)
+function compiled_functions(::Type{T}, f, generic, state, p, both, tangent, n::Int) where {T}
+    product(pull) = pull === nothing ? nothing : VjpFunction{T}(pull)
+    return Functions{T}(;
+        derivative=RhsFunction{T}(f),
+        pull_state=product(state),
+        pull_parameters=product(p),
+        pull_both=product(both),
+        pull_tangent=product(tangent),
+        jacobian=n == 0 ? nothing : JacFunction{T}(ForwardJac(generic, ForwardDiff.Chunk(n))),
+        time_gradient=n == 0 ? nothing : RhsFunction{T}(ForwardTGrad(generic)),
+        generic,
+    )
 end
 
 "Handle of the right-hand side of compiled functions with the `n_p` parameters at `p`."
@@ -77,11 +88,21 @@ compiled_rhs(functions::Functions{T}, p::Integer, n_p::Integer, poll::Ptr{Cvoid}
 
 "Call a compiled function once, its arrays at addresses; `λ` is 0 for one that takes none."
 function evaluate_compiled(
-    f::Integer, single::Bool, out::Integer, n_out::Integer, λ::Integer, u::Integer, n::Integer, p::Integer, n_p::Integer, t
+    f::Integer,
+    single::Bool,
+    out::Integer,
+    n_out::Integer,
+    λ::Integer,
+    n_λ::Integer,
+    u::Integer,
+    n::Integer,
+    p::Integer,
+    n_p::Integer,
+    t,
 )
     T = single ? Float32 : Float64
     arrays = (wrap(T, u, n), parameters(T, p, n_p))
-    λ == 0 || (arrays = (wrap(T, λ, n), arrays...))
+    λ == 0 || (arrays = (wrap(T, λ, n_λ), arrays...))
     Base.invokelatest(HANDLES[f], wrap(T, out, n_out), arrays..., Float64(t))
     return nothing
 end

@@ -124,5 +124,13 @@ function source_rhs(::Type{T}, f, dims, layout, (p, n_p), poll::Ptr{Cvoid}, n::I
             jac, tgrad = JacFunction{T}(ForwardJac(generic, chunk)), RhsFunction{T}(ForwardTGrad(generic))
         end
     end
-    return RightHandSide(Functions{T}(RhsFunction{T}(generic), vjp, vjp_p, nothing, jac, tgrad, generic), p, poll)
+    functions = Functions{T}(;
+        derivative=RhsFunction{T}(generic),
+        pull_state=vjp,
+        pull_parameters=vjp_p,
+        jacobian=jac,
+        time_gradient=tgrad,
+        generic,
+    )
+    return RightHandSide(functions, p, poll)
 end

@@ -8,12 +8,13 @@ module Workload
 using ..PyDiffEqFlux: PyDiffEqFlux as P
 
 const N = 2
-const u, du, λ, λ_du, λ_dp, jac_u, jac_time = (zeros(N) for _ in 1:7)
+const u, du, λ, g, λ_du, λ_dp, jac_u, jac_time = (zeros(N) for _ in 1:8)
 const jac_matrix = zeros(N, N)
 
 # u' = (u₂, -u₁) with the frequency as parameter
 f(t::Float64)::Cint = (du .= (u[2], -u[1]); 0)
 vjp(t::Float64, ::Cint)::Cint = (λ_du .= (-λ[2], λ[1]); λ_dp .= 0; 0)
+tangent(t::Float64, τ::Float64)::Cint = (λ_du .= 0; λ_dp .= 0; 0)
 jac(t::Float64)::Cint = (jac_matrix .= [0.0 1.0; -1.0 0.0]; jac_time .= 0; 0)
 poll(t::Float64)::Cint = 0
 
@@ -27,9 +28,10 @@ function callback_rhs(joint::Int)
         joint,
         UInt64(@cfunction(f, Cint, (Float64,))),
         UInt64(@cfunction(vjp, Cint, (Float64, Cint))),
+        UInt64(@cfunction(tangent, Cint, (Float64, Float64))),
         UInt64(@cfunction(jac, Cint, (Float64,))),
         UInt64(@cfunction(poll, Cint, (Float64,))),
-        map(address, (u, du, λ, λ_du, λ_dp, jac_u, jac_matrix, jac_time))...,
+        map(address, (u, du, λ, g, λ_du, λ_dp, jac_u, jac_matrix, jac_time))...,
     )
     box = Ref(arguments)
     return GC.@preserve box P.callback_rhs(Int(pointer_from_objref(box)))

@@ -38,17 +38,19 @@ end
 
 """
 `f` and its derivatives, `nothing` where one is absent. State and parameters are vectors. `pull_both` writes what
-`pull_state` does, and behind it what `pull_parameters` does; where it is given, they are not used. `generic` is `f` for
-other number types, those of Julia's AD.
+`pull_state` does, and behind it what `pull_parameters` does; where it is given, they are not used. `pull_tangent` writes
+the same two of the directional derivative `∂f/∂u g + ∂f/∂t τ` in the place of `f`, and takes (λ, g, τ) behind one another.
+`generic` is `f` for other number types, those of Julia's AD.
 """
-struct Functions{T}
+Base.@kwdef struct Functions{T}
     derivative::RhsFunction{T}
-    pull_state::Union{Nothing,VjpFunction{T}}
-    pull_parameters::Union{Nothing,VjpFunction{T}}
-    pull_both::Union{Nothing,VjpFunction{T}}
-    jacobian::Union{Nothing,JacFunction{T}}
-    time_gradient::Union{Nothing,RhsFunction{T}}
-    generic::Any
+    pull_state::Union{Nothing,VjpFunction{T}} = nothing
+    pull_parameters::Union{Nothing,VjpFunction{T}} = nothing
+    pull_both::Union{Nothing,VjpFunction{T}} = nothing
+    pull_tangent::Union{Nothing,VjpFunction{T}} = nothing
+    jacobian::Union{Nothing,JacFunction{T}} = nothing
+    time_gradient::Union{Nothing,RhsFunction{T}} = nothing
+    generic::Any = nothing
 end
 
 has_products(f::Functions) = f.pull_state !== nothing || f.pull_both !== nothing

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._esdirk_tableaus import EsdirkTableau
+from ..tableaus import EsdirkTableau, hermite
 from ._norm import ErrorNorm
 from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
-from ._tableaus import hermite
 
 MAX_ITERATIONS = 10
 CONVERGENCE = 1e-2

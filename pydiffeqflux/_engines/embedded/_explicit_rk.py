@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from ..tableaus import ButcherTableau
 from ._norm import ErrorNorm
 from ._step import Method, Rhs, Step, Time, combine, nonzero, weighted_sum
-from ._tableaus import ButcherTableau
 
 
 class ExplicitRK(Method):

@@ -5,10 +5,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..._controllers import PredictiveController
+from ..tableaus import RosenbrockTableau, Row
 from ._norm import ErrorNorm
-from ._rosenbrock_tableaus import RosenbrockTableau
 from ._step import LinearSystem, Method, Rhs, Step, Time, Weights, combine, nonzero, weighted_sum
-from ._tableaus import Row
 
 Linearisation = tuple[Tensor, LinearSystem, Tensor | None]
 

@@ -14,6 +14,7 @@ from ._interrupts import Interrupts
 
 _F = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_double)
 _VJP = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_double, ctypes.c_int)
+_TANGENT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_double, ctypes.c_double)
 _WANTS_STATE, _WANTS_PARAMETERS = 1, 2
 
 
@@ -73,6 +74,7 @@ class Products(Enum):
     NONE = "none"
     SEPARATE = "one at a time"
     JOINT = "with respect to state and parameters at once"
+    JOINT_WITH_TANGENT = "the same, and those of directional derivatives"
 
 
 class TorchCallbacks:
@@ -90,7 +92,7 @@ class TorchCallbacks:
             single=int(rhs.dtype == torch.float32),
             n=n,
             n_p=self.n_p,
-            joint=int(products is Products.JOINT),
+            joint=int(products in (Products.JOINT, Products.JOINT_WITH_TANGENT)),
             f=_address_of(self._f),
             poll=poll.address,
             u=address(self._u),
@@ -100,6 +102,8 @@ class TorchCallbacks:
             self._prepare_jacobian(guard)
         if products is not Products.NONE:
             self._prepare_vjp(guard)
+        if products is Products.JOINT_WITH_TANGENT:
+            self._prepare_tangent(guard)
 
     def _prepare_jacobian(self, guard: Guard) -> None:
         n, a = self.rhs.numel, self.arguments
@@ -118,6 +122,11 @@ class TorchCallbacks:
         a.λ = address(self._cotangent)
         a.λ_du = address(self._pulled)
         a.λ_dp = address(pulled_p)
+
+    def _prepare_tangent(self, guard: Guard) -> None:
+        self._direction = self._buffer(self.rhs.numel)
+        self._tangent = _TANGENT(lambda t, τ: guard(self._pull_tangent, t, τ))
+        self.arguments.tangent, self.arguments.g = _address_of(self._tangent), address(self._direction)
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """Views of a flat vector in the shapes of the parameters; a complex one takes two numbers an element."""
@@ -143,7 +152,17 @@ class TorchCallbacks:
         du, dp = self.rhs.vjp(k, x, self._state(self._cotangent), parameters=wants_parameters)
         if wants & _WANTS_STATE:
             self._pulled.copy_(du.reshape(-1))
-        for part, gradient in zip(self._pulled_parts if wants_parameters else (), dp, strict=False):
+        if wants_parameters:
+            self._write_parameters(dp)
+
+    def _pull_tangent(self, t: float, τ: float) -> None:
+        λ, g = self._state(self._cotangent), self._state(self._direction)
+        du, dp = self.rhs.vjp_of_tangent(self._state(self._u), t, λ, (g, τ))
+        self._pulled.copy_(du.reshape(-1))
+        self._write_parameters(dp)
+
+    def _write_parameters(self, dp: list[Tensor]) -> None:
+        for part, gradient in zip(self._pulled_parts, dp, strict=True):
             part.copy_(gradient)
 
     def _linearise(self, t: float) -> None:

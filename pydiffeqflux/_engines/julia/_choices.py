@@ -17,6 +17,7 @@ from ..._sensealgs import (
     TrackerVJP,
 )
 from ._bridge import Bridge
+from ._discrete import discrete_adjoint
 
 CONTINUOUS = (BacksolveAdjoint, InterpolatingAdjoint, QuadratureAdjoint, GaussAdjoint, GaussKronrodAdjoint)
 """Adjoints that solve an ODE backwards and take a vector-Jacobian product."""
@@ -81,6 +82,13 @@ class Choices:
                 "controller", type(controller).__name__, _betas(controller), self._options(options)
             )
         return self._made[controller]
+
+    def discrete_adjoint(self, alg: algs.AbstractAlgorithm) -> int:
+        """Handle of reverse mode through the steps of an algorithm, for torch functions."""
+        key = ("discrete adjoint", alg)
+        if key not in self._made:
+            self._made[key] = discrete_adjoint(self._bridge, alg)
+        return self._made[key]
 
     def sensealg(self, sensealg: AbstractSensealg, *, has_vjp: bool) -> int:
         """Handle of a sensealg; with `has_vjp` the right-hand side brings its own vector-Jacobian products."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..._errors import JuliaWarning, UnsupportedError
-from ..._rhs import RightHandSide
+from ..._rhs import RightHandSide, directional_derivative
 from ._arguments import address
 from ._bridge import Bridge, Handle
 from ._callbacks import Poll, Products
@@ -23,6 +23,7 @@ from .compiler._functions import (
     pull_both_program,
     pull_parameters_program,
     pull_state_program,
+    pull_tangent_program,
 )
 from .compiler._location import locate
 from .compiler._lowering import JULIA_TYPES
@@ -62,6 +63,7 @@ _PROGRAMS: dict[str, Callable[[TracedFunction], Program]] = {
     "pull_state": pull_state_program,
     "pull_parameters": pull_parameters_program,
     "pull_both": pull_both_program,
+    "pull_tangent": pull_tangent_program,
 }
 
 
@@ -80,8 +82,9 @@ class Needs:
     @property
     def functions(self) -> tuple[str, ...]:
         """The names of the functions to compile, in the order of `_PROGRAMS`; "" for those that are not needed."""
-        separate, joint = self.products is Products.SEPARATE, self.products is Products.JOINT
-        wanted = (True, self.jacobian, separate, separate, joint)
+        separate, tangent = self.products is Products.SEPARATE, self.products is Products.JOINT_WITH_TANGENT
+        joint = tangent or self.products is Products.JOINT
+        wanted = (True, self.jacobian, separate, separate, joint, tangent)
         return tuple(name if want else "" for name, want in zip(_PROGRAMS, wanted, strict=True))
 
 
@@ -137,38 +140,45 @@ class CompiledFunction:
     def _verify(self, name: str, loaded: _Loaded, rhs: RightHandSide) -> None:
         """Compare with torch at a state near the initial one: code that differs must not be used."""
         generator = torch.Generator().manual_seed(0)
-        u, λ = (torch.randn(rhs.shape, generator=generator, dtype=rhs.dtype) for _ in range(2))
+        u, λ, g = (torch.randn(rhs.shape, generator=generator, dtype=rhs.dtype) for _ in range(3))
         u = rhs.u0 + 0.01 * (1.0 + rhs.u0.abs()) * u
-        p, t = self.flat_parameters(rhs), 0.5
-        expected = self._expected(name, rhs, u, λ, t)
+        p, t, τ = self.flat_parameters(rhs), 0.5, 2.0
+        expected = self._expected(name, rhs, u, λ, t, (g, τ))
+        if name == "pull_tangent":
+            λ = torch.cat([λ.reshape(-1), g.reshape(-1), λ.new_tensor([τ])])
         out = torch.empty_like(expected)
         loaded.refresh(self._bridge)
         at_λ = address(λ) if name.startswith("pull") else 0
         self._bridge.call(
-            "evaluate_compiled", loaded.handle.number, self._single, address(out), out.numel(), at_λ, address(u),
-            u.numel(), address(p), p.numel(), t,
+            "evaluate_compiled", loaded.handle.number, self._single, address(out), out.numel(), at_λ, λ.numel(),
+            address(u), u.numel(), address(p), p.numel(), t,
         )  # fmt: skip
         scale = expected[expected.isfinite()].abs().max().item() if bool(expected.isfinite().any()) else 1.0
         tolerance = (1e-3 if self._single else 1e-9) * max(scale, 1.0)
         if not torch.allclose(out, expected, rtol=0.0, atol=tolerance, equal_nan=True):
             raise CannotCompileError("the compiled code does not give what torch gives")
 
-    def _expected(self, name: str, rhs: RightHandSide, u: Tensor, λ: Tensor, t: float) -> Tensor:
+    def _expected(
+        self, name: str, rhs: RightHandSide, u: Tensor, λ: Tensor, t: float, direction: tuple[Tensor, float]
+    ) -> Tensor:
         """What torch gives, flat."""
         if name == "f":
             with torch.no_grad():
                 return rhs.with_leaves(rhs.leaves)(u, rhs.time(t)).reshape(-1)
         with torch.enable_grad():
             leaves = [leaf.detach().requires_grad_() for leaf in rhs.leaves]
-            x = u.requires_grad_()
-            k = rhs.with_leaves(leaves)(x, rhs.time(t))
+            x, time = u.requires_grad_(), rhs.time(t).requires_grad_()
+            k, cotangent = rhs.with_leaves(leaves)(x, time), λ
+            if name == "pull_tangent":
+                k = directional_derivative(k, (x, time), λ, direction)
+                cotangent = torch.ones_like(k)
             wanted = [] if name == "pull_parameters" else [x]
             if name != "pull_state":
                 # a zero stands for no parameters
                 wanted += [*leaves, *self.captured] or [torch.zeros(1, dtype=rhs.dtype, requires_grad=True)]
             gradients: Sequence[Tensor | None] = [None] * len(wanted)
             if k.requires_grad:
-                gradients = torch.autograd.grad(k, wanted, λ, allow_unused=True)
+                gradients = torch.autograd.grad(k, wanted, cotangent, allow_unused=True)
         pairs = zip(gradients, wanted, strict=True)
         return torch.cat([(torch.zeros_like(q) if g is None else g.detach()).reshape(-1) for g, q in pairs])
 

@@ -20,6 +20,7 @@ from ..._sensealgs import (
     BacksolveAdjoint,
     ForwardSensitivity,
     GaussAdjoint,
+    ReverseDiffAdjoint,
 )
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
 from ._arguments import AdjointArguments, SolveArguments, SolveResult, address, doubles, view
@@ -145,11 +146,11 @@ class JuliaEngine(AbstractEngine):
     # ---- forward
 
     def solve(self, spec: SolveSpec) -> RawSolution:
+        # Julia's own default algorithm cannot be interpolated in place where Vern7 has run (OrdinaryDiffEqCore 4.6)
+        spec = spec.with_concrete_algorithm(large=algs.FBDF())
         if spec.sensealg is not None:
             check_sensealg(spec.rhs, spec.alg, spec.sensealg)
             check_checkpoints(spec.sensealg, spec.tspan, spec.rhs.dtype)
-        # Julia's own default algorithm cannot be interpolated in place where Vern7 has run (OrdinaryDiffEqCore 4.6)
-        spec = spec.with_concrete_algorithm(large=algs.FBDF())
         _check_step_size(spec)
         session = self._session
         julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not brings_vjp(spec.rhs, spec.sensealg)
@@ -189,6 +190,10 @@ class JuliaEngine(AbstractEngine):
         record, rhs, sensealg = raw.record, raw.spec.rhs, raw.spec.sensealg
         assert sensealg is not None
         session, function = self._session, record.function
+        if _is_discrete(raw.spec):
+            choice = session.choices.discrete_adjoint(raw.spec.alg)
+        else:
+            choice = session.choices.sensealg(sensealg, has_vjp=function.has_vjp)
         before = rhs.nf
         alg = record.alg
         if isinstance(sensealg, ForwardSensitivity):
@@ -199,7 +204,7 @@ class JuliaEngine(AbstractEngine):
         at = doubles(times)
         arguments = AdjointArguments(
             record=record.solution.number,
-            sensealg=session.choices.sensealg(sensealg, has_vjp=function.has_vjp),
+            sensealg=choice,
             alg=alg,
             n_times=len(times),
             times=address(at),
@@ -210,6 +215,11 @@ class JuliaEngine(AbstractEngine):
         calls = session.run(function, "adjoint", address(arguments))
         raw.stats.nf_adjoint += rhs.nf - before if function.counts_calls else calls
         return du0, function.split_gradient(dp, rhs)
+
+
+def _is_discrete(spec: SolveSpec) -> bool:
+    """Whether the gradient is made by our own reverse mode through the steps."""
+    return isinstance(spec.sensealg, ReverseDiffAdjoint) and not isinstance(spec.rhs, SourceRightHandSide)
 
 
 def _eager(alg: algs.AbstractAlgorithm) -> algs.AbstractAlgorithm:
@@ -261,7 +271,7 @@ def _solve_arguments(
     if saveat is not None and options.adaptive and isinstance(spec.alg, _COARSE_DENSE_OUTPUT):
         tstops = tuple(sorted({*tstops, *saveat}, reverse=t1 < t0))
     from_ends = isinstance(sensealg, BacksolveAdjoint) or bool(getattr(sensealg, "checkpointing", False))
-    steps_needed = isinstance(sensealg, CONTINUOUS) and not from_ends
+    steps_needed = (isinstance(sensealg, CONTINUOUS) and not from_ends) or _is_discrete(spec)
     arguments = SolveArguments(
         rhs=function.handle.number,
         alg=alg,

@@ -7,19 +7,15 @@ from torch import Tensor
 
 from ..._errors import UnsupportedError
 from ..._rhs import RightHandSide, SourceRightHandSide
-from ..._sensealgs import AbstractSensealg, BacksolveAdjoint, InterpolatingAdjoint
+from ..._sensealgs import BacksolveAdjoint, InterpolatingAdjoint, ReverseDiffAdjoint
 from .._base import SolveSpec
 from ._arguments import address
 from ._bridge import Bridge
 from ._callbacks import Guard, Poll, Products, TorchCallbacks
-from ._choices import CONTINUOUS
 from ._compiled import CompiledFunction, Compiler, Needs
+from ._discrete import takes_tangents
 from ._sources import Sources, flatten
-from ._support import brings_vjp
-
-JACOBIAN_LIMIT = 2000
-"""Above this many states no dense Jacobian is made for Julia; its solvers then take the products that they need by
-finite differences."""
+from ._support import JACOBIAN_LIMIT, brings_vjp
 
 
 class JuliaFunction(ABC):
@@ -88,7 +84,7 @@ class CallbackFunction(JuliaFunction):
             self.guard,
             self.poll,
             jacobian=self._jacobian,
-            products=_products(self._spec.sensealg),
+            products=_products(self._spec),
         )
         self.n_p = self._callbacks.n_p
         return self._bridge.call("callback_rhs", address(self._callbacks.arguments))
@@ -131,15 +127,21 @@ def make_function(
             raise UnsupportedError("a JuliaSource is Julia code already; leave compile out.")
         return SourceFunction(bridge, sources, spec, rhs, jacobian)
     if compile_ is not False:
-        needs = Needs(_products(spec.sensealg), jacobian)
+        needs = Needs(_products(spec), jacobian)
         compiled = compiler.get(rhs, needs, required=bool(compile_))
         if compiled is not None:
             return CompiledTorchFunction(bridge, compiled, rhs, needs)
     return CallbackFunction(bridge, spec, jacobian)
 
 
-def _products(sensealg: AbstractSensealg | None) -> Products:
-    if not isinstance(sensealg, CONTINUOUS):
-        return Products.NONE
-    # those that carry the gradient of the parameters along
-    return Products.JOINT if isinstance(sensealg, InterpolatingAdjoint | BacksolveAdjoint) else Products.SEPARATE
+def _products(spec: SolveSpec) -> Products:
+    """Those that the adjoint of a torch function asks for."""
+    match spec.sensealg:
+        case None:
+            return Products.NONE
+        case ReverseDiffAdjoint():
+            return Products.JOINT_WITH_TANGENT if takes_tangents(spec.alg) else Products.JOINT
+        case InterpolatingAdjoint() | BacksolveAdjoint():  # they carry the gradient of the parameters along
+            return Products.JOINT
+        case _:
+            return Products.SEPARATE

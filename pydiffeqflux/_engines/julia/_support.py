@@ -21,6 +21,7 @@ from ..._sensealgs import (
     TrackerVJP,
 )
 from ._choices import CONTINUOUS
+from ._discrete import REVERSIBLE, can_reverse, takes_tangents
 
 DISCRETE = (ForwardDiffSensitivity, ReverseDiffAdjoint, TrackerAdjoint)
 """Differentiation of the solver itself."""
@@ -37,6 +38,10 @@ SENSEALGS: tuple[type[AbstractSensealg], ...] = (
     TrackerAdjoint,
 )
 
+JACOBIAN_LIMIT = 2000
+"""Above this many states no dense Jacobian is made for Julia; its solvers then take the products that they need by
+finite differences."""
+
 NOT_AVAILABLE = {
     "ZygoteAdjoint": "Zygote cannot differentiate solvers that work in place",
     "EnzymeAdjoint": "Enzyme does not pass through the function wrappers that spare a compilation for every f",
@@ -52,10 +57,12 @@ def refuse_sensealg(sensealg: AbstractSensealg, alg: algs.AbstractAlgorithm, *, 
     if not isinstance(sensealg, SENSEALGS):
         return f"the julia engine has no {sensealg!r}; it has {', '.join(f'{cls.__name__}()' for cls in SENSEALGS)}."
     if not source:
+        if isinstance(sensealg, ReverseDiffAdjoint):
+            return _refuse_discrete(alg, mass_matrix=mass_matrix)
         if not isinstance(sensealg, CONTINUOUS):
             return (
                 f"{sensealg!r} differentiates with Julia's AD, which cannot see into a torch function; use "
-                "GaussAdjoint(), write f as a JuliaSource, or use the embedded engine."
+                "GaussAdjoint() or ReverseDiffAdjoint(), write f as a JuliaSource, or use the embedded engine."
             )
         if sensealg.autojacvec is not None:
             return f"{sensealg!r}: the vector-Jacobian products of a torch function are torch's; leave autojacvec out."
@@ -79,6 +86,18 @@ def refuse_sensealg(sensealg: AbstractSensealg, alg: algs.AbstractAlgorithm, *, 
     return ""
 
 
+def _refuse_discrete(alg: algs.AbstractAlgorithm, *, mass_matrix: bool) -> str:
+    """The same for reverse mode through the steps of a torch function."""
+    if mass_matrix:
+        return "ReverseDiffAdjoint() of a torch function does not handle mass matrices; use GaussAdjoint()."
+    if not (isinstance(alg, algs.DefaultODEAlgorithm) or can_reverse(alg)):
+        return (
+            f"ReverseDiffAdjoint() of a torch function cannot repeat the steps of {alg!r}, only those of {REVERSIBLE} and "
+            "switches between them; use one of these, or GaussAdjoint()."
+        )
+    return ""
+
+
 def _has_rosenbrock(alg: algs.AbstractAlgorithm) -> bool:
     if isinstance(alg, algs.AutoAlgSwitch):
         return _has_rosenbrock(alg.stiffalg)
@@ -96,6 +115,12 @@ def check_sensealg(rhs: RightHandSide, alg: algs.AbstractAlgorithm, sensealg: Ab
     reason = refuse_sensealg(sensealg, alg, source=source, mass_matrix=mass_matrix)
     if reason:
         raise UnsupportedError(reason)
+    discrete = isinstance(sensealg, ReverseDiffAdjoint) and not source
+    if discrete and rhs.numel > JACOBIAN_LIMIT and takes_tangents(alg):
+        raise UnsupportedError(
+            f"ReverseDiffAdjoint() needs the Jacobian in every step of {alg!r}, which is made up to {JACOBIAN_LIMIT} "
+            f"states only, not for {rhs.numel}; use GaussAdjoint()."
+        )
     if isinstance(sensealg, ForwardSensitivity) and rhs.u0_requires_grad:
         raise GradientError(
             "ForwardSensitivity() does not compute the gradient with respect to u0; use ForwardDiffSensitivity() or "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -132,6 +133,25 @@ def pull_both_program(f: TracedFunction) -> Program:
     return _program(f, pull, [f.inputs.u], [f.inputs.u.numel(), *_parameter_sizes(f)])
 
 
+def pull_tangent_program(f: TracedFunction) -> Program:
+    """`(out, λ, u, p, t)`: what `pull_both` makes, of `∂f/∂u g + ∂f/∂t τ` in the place of `f`; λ holds (λ, g, τ).
+
+    It is the derivative along (g, τ) of the vector-Jacobian product with λ, so forward mode is not needed.
+    """
+
+    def pull(
+        λ: Tensor, g: Tensor, τ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor
+    ) -> tuple[Tensor, ...]:
+        def product(w: Tensor, x: list[Tensor], y: list[Tensor]) -> tuple[Tensor, Tensor]:
+            return torch.func.vjp(lambda v, s: f(v, x, y, s), w, t)[1](λ)
+
+        vjp = torch.func.vjp(product, u, leaves, parameters)[1]
+        du, dleaves, dparameters = vjp((g, τ))
+        return du, *((*dleaves, *dparameters) or _nothing(λ))
+
+    return _program(f, pull, [f.inputs.u, f.inputs.u, f.inputs.t], [f.inputs.u.numel(), *_parameter_sizes(f)])
+
+
 def _parameter_sizes(f: TracedFunction) -> list[int]:
     return [q.numel() for q in (*f.inputs.leaves, *f.parameters)] or [1]
 
@@ -147,7 +167,7 @@ def _program(f: TracedFunction, function: Callable[..., Any], before: list[Tenso
     graph = trace_function(function, (*before, u, leaves, f.parameters, t), len(before))
     dtype = u.dtype
     out = Array("out", sum(sizes), dtype, "argument")
-    cotangent = [Array("λ", u.numel(), dtype, "argument") for _ in before]
+    cotangent = [Array("λ", sum(tensor.numel() for tensor in before), dtype, "argument")] if before else []
     state = Array("u", u.numel(), dtype, "argument")
     flat = [*leaves, *f.parameters]
     p = Array("p", sum(q.numel() for q in flat), dtype, "argument")
@@ -159,11 +179,12 @@ def _program(f: TracedFunction, function: Callable[..., Any], before: list[Tenso
         shape = tuple(tensor.shape)
         return lowering.value_of(Place(array, offset, shape, contiguous_strides(shape)))
 
-    values = [*(whole(array, u) for array in cotangent), whole(state, u)]
-    offset = 0
-    for tensor in flat:
-        values.append(whole(p, tensor, offset))
-        offset += tensor.numel()
+    def split(array: Array, tensors: Sequence[Tensor]) -> list[Value]:
+        """The tensors that lie one behind the other in an array."""
+        ends = accumulate(tensor.numel() for tensor in tensors)
+        return [whole(array, tensor, end - tensor.numel()) for tensor, end in zip(tensors, ends, strict=True)]
+
+    values = [*(split(cotangent[0], before) if before else ()), whole(state, u), *split(p, flat)]
     values.append(_time_value(lowering, whole(time, t), dtype))
     start = 0
     for result, size in zip(lowering.lower(graph, values), sizes, strict=True):

@@ -1,11 +1,11 @@
-"""Coefficients of the ESDIRK methods. Data only; the formulas are in `_esdirk.py`.
+"""Coefficients of the ESDIRK methods. Data only; the formulas are in `embedded/_esdirk.py`.
 
 Source: Kennedy and Carpenter 2003, the implicit part of ARK4(3)6L[2]SA.
 """
 
 from dataclasses import dataclass
 
-from ._tableaus import Row
+from ._explicit import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Coefficients of the explicit Runge-Kutta methods. Data only; the formulas are in `_explicit_rk.py`.
+"""Coefficients of the explicit Runge-Kutta methods. Data only; the formulas are in `embedded/_explicit_rk.py`.
 
 Sources: Bogacki and Shampine 1989; Dormand and Prince 1980 with Shampine's 1986 dense output; Tsitouras 2011; Verner's
 most efficient 7(6) pair with its interpolant (https://www.sfu.ca/~jverner). The digits were compared with those of

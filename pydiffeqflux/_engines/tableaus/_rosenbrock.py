@@ -1,4 +1,4 @@
-"""Coefficients of the Rosenbrock methods. Data only; the formulas are in `_rosenbrock.py`.
+"""Coefficients of the Rosenbrock methods. Data only; the formulas are in `embedded/_rosenbrock.py`.
 
 Sources: Shampine and Reichelt 1997 (Rosenbrock23, rewritten into the form below); Hairer and Wanner, *Solving ODEs II*,
 IV.7 (Rodas4); Steinebach 2023 (Rodas5P). The digits were compared with those of OrdinaryDiffEq.jl.
@@ -7,7 +7,7 @@ IV.7 (Rodas4); Steinebach 2023 (Rodas5P). The digits were compared with those of
 from dataclasses import dataclass
 from math import sqrt
 
-from ._tableaus import Row
+from ._explicit import Row
 
 
 @dataclass(frozen=True, slots=True)
