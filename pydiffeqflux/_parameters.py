@@ -61,6 +61,17 @@ def leaves(tree: Any) -> Iterator[Any]:
     return iter(found)
 
 
+def structure(tree: Any) -> Any:
+    """A value that is the same for nestings of the same keys and types with tensors of the same kinds."""
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        return dict, tuple(tree), tuple(structure(value) for value in tree.values())
+    if isinstance(tree, list | tuple):
+        return type(tree), tuple(structure(value) for value in tree)
+    return tree.shape, tree.dtype, tree.device, tree.requires_grad
+
+
 def replace_leaves(tree: Any, values: list[Any]) -> Any:
     """The same nesting with its leaves taken from `values`, in order."""
     supply = iter(values)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +12,22 @@ from ._errors import GradientError, GradientWarning, RightHandSideError
 from ._julia_source import JuliaSource
 from ._parameters import leaves, map_leaves, replace_leaves
 from ._problems import ODEProblem
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What one evaluation of `f` tells about every other.
+
+    Attributes:
+        extra: leaf tensors that require a gradient and are neither in `p` nor parameters of a module that is `f`.
+        uses_state: whether the state is used.
+        used: which of the parameters are used, those of `extra` last.
+    """
+
+    extra: list[Tensor]
+    uses_state: bool
+    used: frozenset[int]
+
 
 SINGLE_PASSES = 2
 """Up to so many vector-Jacobian products cost less one by one than what it takes to batch them."""
@@ -30,9 +47,14 @@ class RightHandSide:
         sources: for each of `parameters` the tensor that the user holds.
         u0_requires_grad: whether the user's initial state does.
         nf, njac: calls of `f` and Jacobians so far.
+        probe: what an evaluation of `f` told; `None` where gradients are disabled, and nothing was evaluated.
+
+    Arguments:
+        prob: the problem.
+        probe: that of an earlier right-hand side, where `f` is known to be the same and not to branch on values.
     """
 
-    def __init__(self, prob: ODEProblem) -> None:
+    def __init__(self, prob: ODEProblem, probe: Probe | None = None) -> None:
         self.mass_matrix = prob.mass_matrix
         self.is_complex = prob.u0.is_complex()
         u0 = prob.u0.detach().clone()  # an f that writes to its argument must not reach the user's tensor
@@ -56,8 +78,10 @@ class RightHandSide:
             if isinstance(prob.f, torch.nn.Module):
                 self._add(q for q in prob.f.parameters() if q.requires_grad)
                 self.n_from_module = len(self.parameters) - self.n_from_p
-            self._probe(self._t0)
+            self.probe = self._probe(self._t0) if probe is None else probe
+            self._add(self.probe.extra)
         else:
+            self.probe = None
             self._p = map_leaves(prob.p, Tensor.detach)
 
     # ---- parameters
@@ -78,13 +102,16 @@ class RightHandSide:
                 self.parameters.append(tensor)
                 self.sources.append(tensor)
 
-    def _probe(self, t0: float) -> None:
+    def _probe(self, t0: float) -> Probe:
         """Evaluate `f` once and walk its graph: what it uses, and which leaves hide in its closure."""
         u = self.u0.clone().requires_grad_()
         k = self(u.clone(), t0)  # not the leaf itself: torch has its own error for writing to that
-        found = _graph_leaves(k)
-        self._used_at_t0 = {id(leaf) for leaf in found}
-        self._add(leaf for leaf in found if leaf is not u)
+        found = {id(leaf): leaf for leaf in _graph_leaves(k)}
+        uses_state = found.pop(id(u), None) is not None
+        known = {id(q) for q in self.parameters}
+        extra = [leaf for name, leaf in found.items() if name not in known]
+        used = frozenset(i for i, q in enumerate((*self.parameters, *extra)) if id(q) in found)
+        return Probe(extra, uses_state, used)
 
     def check_connected(self) -> None:
         """Refuse an `f` that cuts the graph between its output and everything that can have a gradient.
@@ -92,16 +119,17 @@ class RightHandSide:
         Raises:
             GradientError: the output of `f` at the initial state depends on neither the state nor any parameter.
         """
-        if not self._used_at_t0:
+        assert self.probe is not None
+        if not (self.probe.uses_state or self.probe.used):
             raise GradientError(
                 "a gradient was asked for, but the output of f is connected to neither u nor any parameter. "
                 "Does f call .detach(), .item() or numpy, or run under torch.no_grad()? "
                 "If u' really is constant, return it plus 0 * u, or solve under torch.no_grad()."
             )
-        unused = [i for i, q in enumerate(self.parameters[: self.n_from_p]) if id(q) not in self._used_at_t0]
+        unused = sum(i not in self.probe.used for i in range(self.n_from_p))
         if unused:
             warnings.warn(
-                f"f does not use {len(unused)} of the {self.n_from_p} tensors of p that require a gradient (at t0); "
+                f"f does not use {unused} of the {self.n_from_p} tensors of p that require a gradient (at t0); "
                 "their gradient there is zero. Does f detach them?",
                 GradientWarning,
                 stacklevel=4,
@@ -237,14 +265,24 @@ class RightHandSide:
     def vjp_of_tangent(
         self, u: Tensor, t: float, v: Tensor, direction: tuple[Tensor, float]
     ) -> tuple[Tensor, list[Tensor]]:
-        """`vᵀ ∂d/∂u` and `vᵀ ∂d/∂q` for every parameter q, d being `∂f/∂u g + ∂f/∂t τ` for the direction `(g, τ)`."""
+        """`vᵀ ∂d/∂u` and `vᵀ ∂d/∂q` for every parameter q, d being `∂f/∂u g + ∂f/∂t τ` for the direction `(g, τ)`.
+
+        Raises:
+            GradientError: `f` cannot be differentiated twice.
+        """
         with torch.enable_grad():
             x, time = u.detach().requires_grad_(), self.time(t).requires_grad_()
             slope = directional_derivative(self(x, time), (x, time), v, direction)
         wanted = [x, *self.parameters]
         grads: Sequence[Tensor | None] = [None] * len(wanted)
         if slope.requires_grad:
-            grads = torch.autograd.grad(slope, wanted, allow_unused=True)
+            try:
+                grads = torch.autograd.grad(slope, wanted, allow_unused=True)
+            except RuntimeError as error:
+                raise GradientError(
+                    f"ReverseDiffAdjoint() of a Rosenbrock method differentiates f twice, which failed: {error}; use "
+                    "GaussAdjoint()."
+                ) from error
         dx, *dp = (torch.zeros_like(q) if g is None else g for g, q in zip(grads, wanted, strict=True))
         return dx, dp
 
@@ -258,9 +296,9 @@ class SourceRightHandSide(RightHandSide):
         super().__init__(prob)
         self.code = prob.f.code if isinstance(prob.f, JuliaSource) else ""
 
-    def _probe(self, t0: float) -> None:
+    def _probe(self, t0: float) -> Probe:
         # what the code uses is not known; it is taken to use everything
-        self._used_at_t0 = {id(q) for q in self.parameters} | {id(self.u0)}
+        return Probe([], uses_state=True, used=frozenset(range(len(self.parameters))))
 
     @property
     def p(self) -> Any:
@@ -281,6 +319,7 @@ def directional_derivative(
     By reverse mode alone: `vᵀ ∂k/∂input` is a function of the inputs, too.
     """
     total = v.new_zeros(())
+    v = v.detach().requires_grad_()  # else torch takes what can be differentiated once only for a constant
     if k.requires_grad:
         pulled = torch.autograd.grad(k, inputs, v, create_graph=True, allow_unused=True)
         for p, w in zip(pulled, direction, strict=True):

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,6 @@ from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select
 from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning, UnsupportedError
 from ._options import SolveOptions, check_positive, check_saveat, check_tolerance, check_tstops
 from ._problems import ODEProblem
-from ._rhs import right_hand_side
 from ._sensealgs import AbstractSensealg
 from ._solution import Solution
 
@@ -172,12 +172,12 @@ def _specify(
     engine: AbstractEngine,
 ) -> SolveSpec:
     """The right-hand side, and the sensealg if a gradient can follow."""
-    rhs = right_hand_side(prob)
+    rhs = engine.right_hand_side(prob, options)
+    spec = SolveSpec(rhs, prob.tspan, alg, None, options)
     if not (torch.is_grad_enabled() and (prob.u0.requires_grad or rhs.parameters)):
-        return SolveSpec(rhs, prob.tspan, alg, None, options)
+        return spec
     rhs.check_connected()
-    chosen = engine.default_sensealg(rhs) if sensealg is None else sensealg
-    return SolveSpec(rhs, prob.tspan, alg, chosen, options)
+    return replace(spec, sensealg=engine.default_sensealg(spec) if sensealg is None else sensealg)
 
 
 @contextmanager

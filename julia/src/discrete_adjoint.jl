@@ -33,12 +33,16 @@ cotangents(points::SavePoints) = (@view(points.matrix[:, points.first+i-1]) for 
 
 "What only Rosenbrock steps need. `direction` is what `pull_tangent` takes."
 struct RosenbrockMemory{T}
+    mass::Union{Nothing,Matrix{T}}
     J::Matrix{T}
     dT::Vector{T}
+    sum::Vector{T}
     direction::Vector{T}
 end
 
-RosenbrockMemory{T}(n::Int) where {T} = RosenbrockMemory{T}(zeros(T, n, n), zeros(T, n), zeros(T, 2n + 1))
+RosenbrockMemory{T}(n::Int, mass) where {T} = RosenbrockMemory{T}(
+    mass isa Matrix ? mass : nothing, zeros(T, n, n), zeros(T, n), zeros(T, n), zeros(T, 2n + 1)
+)
 
 """
 What a sweep backwards through the steps carries, and its memory.
@@ -60,10 +64,10 @@ mutable struct Sweep{T}
     const rosenbrock::RosenbrockMemory{T}
 end
 
-function Sweep(rhs::RightHandSide{T}, n::Int, methods::Vector{StepMethod}) where {T}
+function Sweep(rhs::RightHandSide{T}, n::Int, methods::Vector{StepMethod}, mass_matrix) where {T}
     n_p, count = length(rhs.p), maximum(stages, methods)
     vectors() = [zeros(T, n) for _ in 1:count]
-    rosenbrock = RosenbrockMemory{T}(any(m -> m isa RosenbrockMethod, methods) ? n : 0)
+    rosenbrock = RosenbrockMemory{T}(any(m -> m isa RosenbrockMethod, methods) ? n : 0, mass_matrix)
     return Sweep{T}(
         rhs, zeros(T, n), zeros(T, n_p), vectors(), vectors(), fill(false, count), zeros(T, n), false, zeros(T, n),
         zeros(T, n + n_p), rosenbrock,
@@ -81,7 +85,7 @@ function gradients(record::Record{T}, alg, sensealg::DiscreteAdjoint, times, cot
         return Step{T}(ends..., solution.k[i], kept[choices[i]])
     end
     methods = StepMethod[sensealg.methods[choice] for choice in @view choices[2:end]]
-    sweep = Sweep(record.rhs, length(solution.prob.u0), sensealg.methods)
+    sweep = Sweep(record.rhs, length(solution.prob.u0), sensealg.methods, solution.prob.f.mass_matrix)
     pull!(sweep, steps, methods, times, cotangents)
     return sweep.λ, sweep.dp
 end
@@ -264,13 +268,15 @@ end
 function pull_step!(s::Sweep{T}, m::RosenbrockMethod, step::Step{T}, points::SavePoints{T}) where {T}
     dt, n, count = step.stop - step.start, length(s.λ), stages(m)
     factors = linearise!(s, m, step)
-    (; dT, direction) = s.rosenbrock
+    (; mass, dT, sum, direction) = s.rosenbrock
     for i in 1:count
         g = s.ks[i]
         s.rhs(g, stage_input!(s, m, step, 1.0, i), s.rhs.p, step.start + m.c[i] * dt)
+        fill!(sum, zero(T))
         for j in 1:i-1
-            m.C[i, j] == 0 || add!(g, T(m.C[i, j] / dt), s.ks[j])
+            m.C[i, j] == 0 || add!(sum, T(m.C[i, j] / dt), s.ks[j])
         end
+        mass === nothing ? add!(g, one(T), sum) : LinearAlgebra.mul!(g, mass, sum, one(T), one(T))
         m.d[i] == 0 || add!(g, T(m.d[i] * dt), dT)
         LinearAlgebra.ldiv!(factors, g)
     end
@@ -280,9 +286,10 @@ function pull_step!(s::Sweep{T}, m::RosenbrockMethod, step::Step{T}, points::Sav
         w = s.κs[i] # with respect to the right-hand side of the linear system from here on
         LinearAlgebra.ldiv!(transpose(factors), w)
         pull_point!(s, w, stage_input!(s, m, step, 1.0, i), step.start + m.c[i] * dt)
+        mass === nothing ? copyto!(sum, w) : LinearAlgebra.mul!(sum, transpose(mass), w)
         for j in 1:i-1
             m.a[i, j] == 0 || add!(s.κs[j], T(m.a[i, j]), s.x)
-            m.C[i, j] == 0 || add!(s.κs[j], T(m.C[i, j] / dt), w)
+            m.C[i, j] == 0 || add!(s.κs[j], T(m.C[i, j] / dt), sum)
         end
         # J and ∂f/∂t depend on the state and the parameters, too
         copyto!(direction, 1, w, 1, n)
@@ -298,13 +305,17 @@ end
 
 "The factors of `W`; ∂f/∂t is left in `dT`."
 function linearise!(s::Sweep{T}, m::RosenbrockMethod, step::Step{T}) where {T}
-    (; J, dT) = s.rosenbrock
+    (; mass, J, dT) = s.rosenbrock
     s.rhs.functions.jacobian(J, step.u0, s.rhs.p, step.start)
     s.rhs.functions.time_gradient(dT, step.u0, s.rhs.p, step.start)
+    scale = T(1 / (m.γ * (step.stop - step.start)))
     J .= .-J
-    diagonal = T(1 / (m.γ * (step.stop - step.start)))
-    for i in axes(J, 1)
-        J[i, i] += diagonal
+    if mass === nothing
+        for i in axes(J, 1)
+            J[i, i] += scale
+        end
+    else
+        J .+= scale .* mass
     end
     return LinearAlgebra.lu!(J)
 end

@@ -20,15 +20,15 @@ poll(t::Float64)::Cint = 0
 
 address(x::Array) = UInt64(pointer(x))
 
-function callback_rhs(joint::Int)
+function callback_rhs(products::Int)
     arguments = P.CallbackArguments(
         0,
         N,
         N,
-        joint,
+        Int(products > 0),
         UInt64(@cfunction(f, Cint, (Float64,))),
         UInt64(@cfunction(vjp, Cint, (Float64, Cint))),
-        UInt64(@cfunction(tangent, Cint, (Float64, Float64))),
+        products > 1 ? UInt64(@cfunction(tangent, Cint, (Float64, Float64))) : UInt64(0),
         UInt64(@cfunction(jac, Cint, (Float64,))),
         UInt64(@cfunction(poll, Cint, (Float64,))),
         map(address, (u, du, λ, g, λ_du, λ_dp, jac_u, jac_matrix, jac_time))...,
@@ -116,6 +116,23 @@ function callbacks()
     end
 end
 
+"Reverse mode through steps, of one method of each kind."
+function discrete()
+    heun = P.ExplicitRungeKutta(2, [0.0, 1.0, 1.0], [0.0 0 0; 1 0 0; 0.5 0.5 0], [0.5, 0.5, 0.0], [1.0 -0.5; 0 0.5; 0 0])
+    # Rosenbrock23 as its table in Python has it
+    d = 1 / (2 + sqrt(2))
+    c32, s = 6 + sqrt(2), 1 - 2d
+    a = [0.0 0 0; 0.5/d 0 0; 1/d 1/d 0]
+    C = [0.0 0 0; -1/d 0 0; -2/d -c32/d 0]
+    b, dense = [1 / d, 1 / d, 0.0], [1/d 0.0; -2/s 1/(s*d); 0 0]
+    rosenbrock = P.RosenbrockMethod(d, [0.0, 0.5, 1.0], a, C, [d, 0.0, s], b, dense)
+    for (name, method) in (("Heun", heun), ("Rosenbrock23", rosenbrock))
+        alg = algorithm(name, true)
+        record = solve(callback_rhs(2), alg; keep_steps=1)
+        adjoint(record, alg, P.handle(P.DiscreteAdjoint([method])))
+    end
+end
+
 "The paths of right-hand sides in Julia."
 function sources()
     p = ones(N)
@@ -140,6 +157,7 @@ end
 @setup_workload begin
     @compile_workload begin
         Workload.callbacks()
+        Workload.discrete()
         Workload.sources()
         retcodes()
     end

@@ -23,8 +23,8 @@ function ExplicitRungeKutta(count, c, a, b, dense)
 end
 
 """
-A Rosenbrock method: with `W = I / (γ dt) - J` its stages are
-`W gᵢ = f(u + Σ aᵢⱼ gⱼ, t + cᵢ dt) + Σ Cᵢⱼ / dt gⱼ + dᵢ dt ∂f/∂t`, and the step is `u + Σ bᵢ gᵢ`. The rest is as above.
+A Rosenbrock method: with `W = M / (γ dt) - J` its stages are
+`W gᵢ = f(u + Σ aᵢⱼ gⱼ, t + cᵢ dt) + M Σ Cᵢⱼ / dt gⱼ + dᵢ dt ∂f/∂t`, and the step is `u + Σ bᵢ gᵢ`. The rest is as above.
 """
 struct RosenbrockMethod <: StepMethod
     γ::Float64

@@ -11,7 +11,7 @@ from .._algorithms import AbstractAlgorithm, DefaultODEAlgorithm, choose_default
 from .._options import SolveOptions
 from .._problems import ODEProblem
 from .._retcode import ReturnCode
-from .._rhs import RightHandSide
+from .._rhs import RightHandSide, right_hand_side
 from .._sensealgs import AbstractSensealg
 
 
@@ -95,9 +95,13 @@ class AbstractEngine(ABC):
     def default_algorithm(self, prob: ODEProblem) -> AbstractAlgorithm:
         """The algorithm that stands for `alg=None`."""
 
+    def right_hand_side(self, prob: ODEProblem, options: SolveOptions) -> RightHandSide:
+        """The right-hand side of a problem that `check` has accepted."""
+        return right_hand_side(prob)
+
     @abstractmethod
-    def default_sensealg(self, rhs: RightHandSide) -> AbstractSensealg:
-        """The sensitivity algorithm that stands for `sensealg=None`."""
+    def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
+        """The sensitivity algorithm that stands for `sensealg=None` in a solve that has none yet."""
 
     @abstractmethod
     def check(self, prob: ODEProblem, alg: AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:

@@ -71,7 +71,7 @@ def run(program, *inputs, generic=False):
     # canaries behind the output, since the generated code does not check bounds
     out = torch.full((program.arguments[0].size + 8,), 12345.0, dtype=u.dtype)
     bridge.call(
-        "evaluate_compiled", handle.number, u.dtype == torch.float32, address(out), out.numel() - 8, 0, address(u),
+        "evaluate_compiled", handle.number, u.dtype == torch.float32, address(out), out.numel() - 8, 0, 0, address(u),
         u.numel(), address(p) if p.numel() else 0, p.numel(), 0.5,
     )  # fmt: skip
     assert bool((out[-8:] == 12345.0).all())

@@ -12,7 +12,6 @@ from ..._julia_source import JuliaSource
 from ..._problems import ODEProblem
 from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
-from ..._rhs import RightHandSide
 from ..._sensealgs import (
     FORWARD_MODE_LIMIT,
     AbstractSensealg,
@@ -71,12 +70,13 @@ class EmbeddedEngine(AbstractEngine):
     def default_algorithm(self, prob: ODEProblem) -> algs.AbstractAlgorithm:
         return algs.DefaultODEAlgorithm()
 
-    def default_sensealg(self, rhs: RightHandSide) -> AbstractSensealg:
+    def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
         """Forward mode for few states and parameters, else the Gauss adjoint, as SciMLSensitivity chooses.
 
         Where those do not apply (a mass matrix, parameters that forward mode cannot reach), reverse mode through the
         steps.
         """
+        rhs = spec.rhs
         count = rhs.numel + sum(q.numel() for q in rhs.parameters)
         if count <= FORWARD_MODE_LIMIT and rhs.supports_forward_mode():
             return ForwardDiffSensitivity()

@@ -1,21 +1,16 @@
-"""Torch right-hand sides compiled to Julia, and the cache of them."""
+"""A torch right-hand side compiled to Julia."""
 
-import threading
-import warnings
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..._errors import JuliaWarning, UnsupportedError
+from ..._errors import UnsupportedError
 from ..._rhs import RightHandSide, directional_derivative
 from ._arguments import address
 from ._bridge import Bridge, Handle
 from ._callbacks import Poll, Products
-from .compiler._fingerprint import fingerprint
 from .compiler._functions import (
     Inputs,
     TracedFunction,
@@ -106,9 +101,14 @@ def trace_right_hand_side(rhs: RightHandSide) -> TracedFunction:
 
 
 class CompiledFunction:
-    """One torch function at one shape: traced once, its derivatives compiled as they are asked for."""
+    """One torch function at one shape: traced once, its derivatives compiled as they are asked for.
+
+    Attributes:
+        probe: what was found out of the function before it was traced, true for all right-hand sides that share it.
+    """
 
     def __init__(self, bridge: Bridge, rhs: RightHandSide) -> None:
+        self.probe = rhs.probe
         self._bridge = bridge
         self._single = rhs.dtype == torch.float32
         self._n = rhs.numel
@@ -228,66 +228,7 @@ class CompiledFunction:
         )
 
 
-class Compiler:
-    """Compiles right-hand sides, once each, and remembers those that cannot be compiled."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-        self._known: dict[int, dict[Any, CompiledFunction | CannotCompileError]] = {}
-        self._lock = threading.RLock()  # torch traces one function at a time
-
-    def get(self, rhs: RightHandSide, needs: Needs, *, required: bool) -> CompiledFunction | None:
-        """The compiled function, or `None` where it must be called back; says so the first time.
-
-        Raises:
-            UnsupportedError: it was `required` and is not possible; the message says why.
-        """
-        with self._lock:
-            found = self._find(rhs, needs)
-        if isinstance(found, CompiledFunction):
-            return found
-        if required:
-            raise UnsupportedError(f"f cannot be compiled to Julia: {found}. Leave compile out to have it called back.")
-        if not found.announced:
-            found.announced = True
-            warnings.warn(
-                f"f is called back from Julia, which is slower than compiled code, since {found}; compile=False "
-                "silences this.",
-                JuliaWarning,
-                stacklevel=2,
-            )
-        return None
-
-    def _find(self, rhs: RightHandSide, needs: Needs) -> CompiledFunction | CannotCompileError:
-        f = rhs.function
-        known = self._known.get(id(f))
-        if known is None:
-            known = {}
-            try:
-                weakref.finalize(f, self._known.pop, id(f), None)
-            except TypeError:
-                pass  # cannot be watched, so it is compiled for this solve only
-            else:
-                self._known[id(f)] = known
-        key = (
-            tuple(rhs.shape),
-            rhs.dtype,
-            tuple((tuple(leaf.shape), leaf.dtype) for leaf in rhs.leaves),
-            tuple(id(q) for q in rhs.parameters[rhs.n_from_p :]),
-            fingerprint(f),
-        )
-        found = known.get(key)
-        if not isinstance(found, CannotCompileError):
-            try:
-                found = CompiledFunction(self._bridge, rhs) if found is None else found
-                found.prepare(rhs, needs)
-                known[key] = found
-            except CannotCompileError as error:
-                known[key] = found = _with_line(error, rhs)
-        return found
-
-
-def _with_line(error: CannotCompileError, rhs: RightHandSide) -> CannotCompileError:
+def with_line(error: CannotCompileError, rhs: RightHandSide) -> CannotCompileError:
     """The same, with the line of the user's code if that can be found."""
     if error.where or not error.operation:
         return error
@@ -306,5 +247,5 @@ def generated_source(rhs: RightHandSide) -> str:
         traced = trace_right_hand_side(rhs)
         sources = [emit(_PROGRAMS[name](traced), name).text for name in filter(None, needs.functions)]
     except CannotCompileError as error:
-        raise UnsupportedError(f"f cannot be compiled to Julia: {_with_line(error, rhs)}.") from None
+        raise UnsupportedError(f"f cannot be compiled to Julia: {with_line(error, rhs)}.") from None
     return "\n\n".join(sources) + "\n"

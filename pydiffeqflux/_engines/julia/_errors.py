@@ -38,6 +38,10 @@ def _choose(kind: str, first: str, message: str, backtrace: str) -> DiffEqError:
                 f"the adjoint solve did not reach the start of the time span: {first} Use GaussAdjoint() or another "
                 "algorithm, raise maxiters, or loosen the tolerances."
             )
+        case "ArgumentError" if "mass matrices" in first:
+            return UnsupportedError(first.removeprefix("ArgumentError: "))
+        case "NotRepeatable":
+            return GradientError(f"reverse mode through the steps failed: {first} Use GaussAdjoint().")
         case "ParseError" | "LoadError" | "UndefVarError" | "ErrorException" if "JuliaSource" in message:
             return JuliaError(f"the JuliaSource cannot be used: {first}. Correct the code.", kind, message, backtrace)
         case "FirstAutodiffJacError" | "FirstAutodiffTgradError":

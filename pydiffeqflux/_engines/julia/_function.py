@@ -12,7 +12,8 @@ from .._base import SolveSpec
 from ._arguments import address
 from ._bridge import Bridge
 from ._callbacks import Guard, Poll, Products, TorchCallbacks
-from ._compiled import CompiledFunction, Compiler, Needs
+from ._compiled import CompiledFunction, Needs
+from ._compiler import CompilableRightHandSide, Compiler
 from ._discrete import takes_tangents
 from ._sources import Sources, flatten
 from ._support import JACOBIAN_LIMIT, brings_vjp
@@ -126,7 +127,7 @@ def make_function(
         if compile_:
             raise UnsupportedError("a JuliaSource is Julia code already; leave compile out.")
         return SourceFunction(bridge, sources, spec, rhs, jacobian)
-    if compile_ is not False:
+    if isinstance(rhs, CompilableRightHandSide):
         needs = Needs(_products(spec), jacobian)
         compiled = compiler.get(rhs, needs, required=bool(compile_))
         if compiled is not None:

@@ -58,7 +58,7 @@ def refuse_sensealg(sensealg: AbstractSensealg, alg: algs.AbstractAlgorithm, *, 
         return f"the julia engine has no {sensealg!r}; it has {', '.join(f'{cls.__name__}()' for cls in SENSEALGS)}."
     if not source:
         if isinstance(sensealg, ReverseDiffAdjoint):
-            return _refuse_discrete(alg, mass_matrix=mass_matrix)
+            return _refuse_discrete(alg)
         if not isinstance(sensealg, CONTINUOUS):
             return (
                 f"{sensealg!r} differentiates with Julia's AD, which cannot see into a torch function; use "
@@ -86,22 +86,36 @@ def refuse_sensealg(sensealg: AbstractSensealg, alg: algs.AbstractAlgorithm, *, 
     return ""
 
 
-def _refuse_discrete(alg: algs.AbstractAlgorithm, *, mass_matrix: bool) -> str:
+def _refuse_discrete(alg: algs.AbstractAlgorithm) -> str:
     """The same for reverse mode through the steps of a torch function."""
-    if mass_matrix:
-        return "ReverseDiffAdjoint() of a torch function does not handle mass matrices; use GaussAdjoint()."
-    if not (isinstance(alg, algs.DefaultODEAlgorithm) or can_reverse(alg)):
-        return (
-            f"ReverseDiffAdjoint() of a torch function cannot repeat the steps of {alg!r}, only those of {REVERSIBLE} and "
-            "switches between them; use one of these, or GaussAdjoint()."
-        )
-    return ""
+    if isinstance(alg, algs.DefaultODEAlgorithm) or can_reverse(alg):
+        return ""
+    return (
+        f"ReverseDiffAdjoint() of a torch function cannot repeat the steps of {alg!r}, only those of {REVERSIBLE} "
+        "and switches between them; use one of these, or GaussAdjoint()."
+    )
 
 
 def _has_rosenbrock(alg: algs.AbstractAlgorithm) -> bool:
     if isinstance(alg, algs.AutoAlgSwitch):
         return _has_rosenbrock(alg.stiffalg)
     return isinstance(alg, algs.AbstractRosenbrock | algs.DefaultODEAlgorithm)
+
+
+def refuse_for(rhs: RightHandSide, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg) -> str:
+    """As `refuse_sensealg`, for one right-hand side."""
+    if is_discrete(rhs, sensealg) and rhs.numel > JACOBIAN_LIMIT and takes_tangents(alg):
+        return (
+            f"ReverseDiffAdjoint() needs the Jacobian in every step of {alg!r}, which is made up to {JACOBIAN_LIMIT} "
+            f"states only, not for {rhs.numel}; use GaussAdjoint()."
+        )
+    source, mass_matrix = isinstance(rhs, SourceRightHandSide), rhs.mass_matrix is not None
+    return refuse_sensealg(sensealg, alg, source=source, mass_matrix=mass_matrix)
+
+
+def is_discrete(rhs: RightHandSide, sensealg: AbstractSensealg | None) -> bool:
+    """Whether the gradient is made by our own reverse mode through the steps, and not by a package of Julia's."""
+    return isinstance(sensealg, ReverseDiffAdjoint) and not isinstance(rhs, SourceRightHandSide)
 
 
 def check_sensealg(rhs: RightHandSide, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg) -> None:
@@ -111,16 +125,9 @@ def check_sensealg(rhs: RightHandSide, alg: algs.AbstractAlgorithm, sensealg: Ab
         UnsupportedError: with the reason and what to use instead.
         GradientError: the gradient with respect to u0 is asked for of a method that does not have it.
     """
-    source, mass_matrix = isinstance(rhs, SourceRightHandSide), rhs.mass_matrix is not None
-    reason = refuse_sensealg(sensealg, alg, source=source, mass_matrix=mass_matrix)
+    reason = refuse_for(rhs, alg, sensealg)
     if reason:
         raise UnsupportedError(reason)
-    discrete = isinstance(sensealg, ReverseDiffAdjoint) and not source
-    if discrete and rhs.numel > JACOBIAN_LIMIT and takes_tangents(alg):
-        raise UnsupportedError(
-            f"ReverseDiffAdjoint() needs the Jacobian in every step of {alg!r}, which is made up to {JACOBIAN_LIMIT} "
-            f"states only, not for {rhs.numel}; use GaussAdjoint()."
-        )
     if isinstance(sensealg, ForwardSensitivity) and rhs.u0_requires_grad:
         raise GradientError(
             "ForwardSensitivity() does not compute the gradient with respect to u0; use ForwardDiffSensitivity() or "

@@ -3,34 +3,49 @@
 import sys
 import types
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from torch import Tensor
-from torch.nn import Module
 
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
-def fingerprint(function: Any) -> tuple[Any, ...]:
-    """A value that differs when something that `function` reads has been replaced or changed.
+class Fingerprint:
+    """A value that differs when something that a function reads has been replaced or changed.
 
     Numbers and strings in its closure, its defaults, the globals that it names and the attributes of its objects,
-    classes and modules count by value. Tensors count by identity, shape and dtype: every solve reads their contents
-    anew. Libraries are taken to be constant.
+    classes and modules count by value. Tensors count by identity, shape, dtype and whether they require a gradient:
+    every solve reads their contents anew. Libraries are taken to be constant.
+
+    Attributes:
+        value: the value.
+        objects: what counts by identity, other than tensors. The value means nothing when one of them is gone.
     """
-    found: list[Any] = []
-    _walk(function, found, set())
-    return tuple(found)
+
+    def __init__(self, function: Any) -> None:
+        self._parts: list[Any] = []
+        self.objects: list[Any] = []
+        _walk(function, self, set())
+        self.value = tuple(self._parts)
+
+    def append(self, part: Any) -> None:
+        """Let a value count."""
+        self._parts.append(part)
+
+    def identify(self, thing: Any) -> None:
+        """Let an object count by identity."""
+        self._parts.append(id(thing))
+        self.objects.append(thing)
 
 
-def _walk(thing: Any, found: list[Any], seen: set[int]) -> None:
+def _walk(thing: Any, found: Fingerprint, seen: set[int]) -> None:
     kind = type(thing)
     if kind in _PLAIN:
         found.append((kind, thing))
     elif isinstance(thing, Tensor):
-        found.append((id(thing), tuple(thing.shape), thing.dtype))
+        found.append((id(thing), thing.shape, thing.dtype, thing.requires_grad))
     elif id(thing) not in seen:
         seen.add(id(thing))
         if isinstance(thing, dict):
@@ -40,36 +55,42 @@ def _walk(thing: Any, found: list[Any], seen: set[int]) -> None:
                 _walk(value, found, seen)
         elif isinstance(thing, types.FunctionType):
             _walk_function(thing, found, seen)
+        elif isinstance(thing, partial):
+            for part in (thing.func, thing.args, thing.keywords):
+                _walk(part, found, seen)
         elif isinstance(thing, types.MethodType):
             _walk(thing.__func__, found, seen)
             _walk(thing.__self__, found, seen)
         elif isinstance(thing, int | float | complex | str):  # of a type derived from these
             found.append((kind, thing))
         else:
-            found.append(id(thing))
+            found.identify(thing)
             _walk_object(thing, found, seen)
 
 
-def _walk_pairs(pairs: dict[Any, Any], found: list[Any], seen: set[int]) -> None:
+def _walk_pairs(pairs: dict[Any, Any], found: Fingerprint, seen: set[int]) -> None:
     for key, value in pairs.items():
         if isinstance(value, _CONTAINERS) and not value:  # most attributes of a module of torch
             continue
-        found.append(key if type(key) in _PLAIN else id(key))
+        if type(key) in _PLAIN:
+            found.append(key)
+        else:
+            found.identify(key)
         _walk(value, found, seen)
 
 
-def _walk_object(thing: Any, found: list[Any], seen: set[int]) -> None:
+def _walk_object(thing: Any, found: Fingerprint, seen: set[int]) -> None:
     if isinstance(thing, types.ModuleType):
         return  # what is read of it is looked up by name
     if isinstance(thing, type):
         _walk_class(thing, found, seen)
-    elif isinstance(thing, Module) or not _is_library(type(thing).__module__):
-        # of a module of torch the attributes are the user's
+    elif type(thing).__module__.startswith("torch.") or not _is_library(type(thing).__module__):
+        # of a module of torch the attributes are the user's, as are those of a distribution
         _walk_pairs(getattr(thing, "__dict__", {}), found, seen)
         _walk(type(thing), found, seen)
 
 
-def _walk_class(kind: type, found: list[Any], seen: set[int]) -> None:
+def _walk_class(kind: type, found: Fingerprint, seen: set[int]) -> None:
     for base in kind.__mro__:
         if _is_library(base.__module__):
             continue
@@ -78,8 +99,8 @@ def _walk_class(kind: type, found: list[Any], seen: set[int]) -> None:
                 _walk(getattr(value, "__func__", getattr(value, "fget", value)), found, seen)
 
 
-def _walk_function(function: types.FunctionType, found: list[Any], seen: set[int]) -> None:
-    found.append(id(function.__code__))
+def _walk_function(function: types.FunctionType, found: Fingerprint, seen: set[int]) -> None:
+    found.identify(function.__code__)
     for cell in function.__closure__ or ():
         try:
             _walk(cell.cell_contents, found, seen)
