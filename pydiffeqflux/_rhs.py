@@ -1,7 +1,7 @@
 """The right-hand side as the engines see it: a checked function of a real state, and its derivatives by autograd."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -275,14 +275,14 @@ class RightHandSide:
             slope = directional_derivative(self(x, time), (x, time), v, direction)
         wanted = [x, *self.parameters]
         grads: Sequence[Tensor | None] = [None] * len(wanted)
+        # torch marks a derivative that has none by a node that leads nowhere, so it would pass for a constant
+        if any(node.name() == "torch::autograd::Error" for node in _graph_nodes(slope)):
+            raise GradientError(
+                "ReverseDiffAdjoint() of a Rosenbrock method differentiates f twice, and f has an operation that is "
+                "marked as once differentiable; use GaussAdjoint()."
+            )
         if slope.requires_grad:
-            try:
-                grads = torch.autograd.grad(slope, wanted, allow_unused=True)
-            except RuntimeError as error:
-                raise GradientError(
-                    f"ReverseDiffAdjoint() of a Rosenbrock method differentiates f twice, which failed: {error}; use "
-                    "GaussAdjoint()."
-                ) from error
+            grads = torch.autograd.grad(slope, wanted, allow_unused=True)
         dx, *dp = (torch.zeros_like(q) if g is None else g for g, q in zip(grads, wanted, strict=True))
         return dx, dp
 
@@ -319,7 +319,7 @@ def directional_derivative(
     By reverse mode alone: `vᵀ ∂k/∂input` is a function of the inputs, too.
     """
     total = v.new_zeros(())
-    v = v.detach().requires_grad_()  # else torch takes what can be differentiated once only for a constant
+    v = v.detach().requires_grad_()  # else what can be differentiated once only leaves no trace in the graph
     if k.requires_grad:
         pulled = torch.autograd.grad(k, inputs, v, create_graph=True, allow_unused=True)
         for p, w in zip(pulled, direction, strict=True):
@@ -376,17 +376,18 @@ def batched_vjp(
 
 def _graph_leaves(output: Tensor) -> list[Tensor]:
     """The leaf tensors that require a gradient and that `output` was computed from."""
-    found: dict[int, Tensor] = {}
-    stack, seen = [output.grad_fn], set()
     if output.is_leaf and output.requires_grad:
         return [output]
+    variables = (getattr(node, "variable", None) for node in _graph_nodes(output))
+    return list({id(variable): variable for variable in variables if variable is not None}.values())
+
+
+def _graph_nodes(output: Tensor) -> Iterator[torch.autograd.graph.Node]:
+    """The nodes of the graph that `output` was computed by."""
+    stack, seen = [output.grad_fn], set()
     while stack:
         node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if variable is not None:
-            found[id(variable)] = variable
-        stack.extend(parent for parent, _ in node.next_functions)
-    return list(found.values())
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            stack.extend(parent for parent, _ in node.next_functions)

@@ -60,9 +60,11 @@ def solve(
             of integration, or `None` for every step.
         abstol: absolute tolerance, a number or a tensor that broadcasts against `u0`.
         reltol: relative tolerance, likewise.
-        sensealg: how gradients are computed. `None` takes [`ForwardDiffSensitivity`][] up to 100 states and parameters
-            together and [`GaussAdjoint`][] above, and where these do not apply (a mass matrix, an `f` that `torch.vmap`
-            cannot map) the other of the two or [`ReverseDiffAdjoint`][]. The choice is `Solution.sensealg`.
+        sensealg: how gradients are computed. On the embedded engine `None` takes [`ForwardDiffSensitivity`][] up to 100
+            states and parameters together and [`GaussAdjoint`][] above, and where these do not apply (a mass matrix, an
+            `f` that `torch.vmap` cannot map) the other of the two or [`ReverseDiffAdjoint`][]. On the julia engine it
+            takes [`ReverseDiffAdjoint`][] where that has the method, else [`GaussAdjoint`][]. The choice is
+            `Solution.sensealg`.
         dt: the step size of a fixed-step solve (`adaptive=False`, or a method without error estimate); else the first
             step size, `None` to estimate it. Positive in both directions of time.
         adaptive: whether the step size follows the error estimate.

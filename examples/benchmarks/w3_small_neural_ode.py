@@ -25,6 +25,7 @@ LIBRARIES = tuple(SOLVERS)
 ADJOINTS: dict[str, dict[str, Sequence[Method]]] = {
     "direct": {
         EMBEDDED: [("Tsit5", "ReverseDiffAdjoint", TORCH), ("DP5", "ReverseDiffAdjoint", TORCH)],
+        JULIA: [("Tsit5", "ReverseDiffAdjoint", COMPILED), ("Tsit5", "ReverseDiffAdjoint", CALLED_BACK)],
         "torchdiffeq": [("dopri5", "odeint", TORCH)],
         "torchode": [("Tsit5", "AutoDiffAdjoint", TORCH)],
         "diffrax": [("Tsit5", "RecursiveCheckpointAdjoint", "jax jit")],
@@ -40,7 +41,7 @@ ADJOINTS: dict[str, dict[str, Sequence[Method]]] = {
         JULIA: [("Tsit5", "GaussAdjoint", COMPILED), ("Tsit5", "GaussAdjoint", CALLED_BACK)],
     },
 }
-"""By the class of the adjoint. Julia's direct ones do not see into torch functions."""
+"""By the class of the adjoint."""
 
 
 def cases(library: str, references: References, *, short: bool) -> Iterator[Case]:

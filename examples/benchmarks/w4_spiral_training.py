@@ -25,6 +25,9 @@ METHODS: dict[str, Sequence[tuple[str, str, str, str]]] = {
         ("Tsit5", "BacksolveAdjoint", TORCH, "backsolve"),
     ],
     JULIA: [
+        ("Tsit5", "ReverseDiffAdjoint", COMPILED, "direct"),
+        ("Vern7", "ReverseDiffAdjoint", COMPILED, "direct"),
+        ("Tsit5", "ReverseDiffAdjoint", CALLED_BACK, "direct"),
         ("Tsit5", "GaussAdjoint", COMPILED, "interpolating"),
         ("Vern7", "GaussAdjoint", COMPILED, "interpolating"),
         ("Tsit5", "GaussAdjoint", CALLED_BACK, "interpolating"),

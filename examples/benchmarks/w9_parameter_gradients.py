@@ -31,8 +31,10 @@ IN_JULIA = (
     ("ForwardDiffSensitivity", SOURCE),
     ("GaussAdjoint", SOURCE),
     ("InterpolatingAdjoint", SOURCE),
+    ("ReverseDiffAdjoint", COMPILED),
     ("GaussAdjoint", COMPILED),
     ("InterpolatingAdjoint", COMPILED),
+    ("ReverseDiffAdjoint", CALLED_BACK),
     ("GaussAdjoint", CALLED_BACK),
     ("InterpolatingAdjoint", CALLED_BACK),
 )

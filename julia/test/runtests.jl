@@ -144,7 +144,7 @@ end
             return nothing
         end
         derivative(du, u, p, t) = (du .= p[1] .* u; nothing)
-        functions = P.Functions{Float64}(derivative, nothing, nothing, both, nothing, nothing, nothing)
+        functions = P.Functions{Float64}(; derivative, pull_both=both)
         rhs = P.RightHandSide(functions, [3.0], C_NULL)
         state, parameters = zeros(2), zeros(1)
         λ, u = [1.0, 2.0], [5.0, 7.0]
@@ -157,6 +157,44 @@ end
         P.Vjp(rhs)(state, λ, u, rhs.p, 0.25)
         @test state == [6.0, 6.0] && parameters == [24.0]
         @test calls[] == 3
+    end
+
+    @testset "steps backwards" begin
+        functions = P.Functions{Float64}(;
+            derivative=(du, u, p, t) -> (du .= p[1] .* u; nothing),
+            pull_both=(out, λ, u, p, t) -> (out .= [p[1] * λ[1], λ[1] * u[1]]; nothing),
+            pull_tangent=(out, (λ, g, _), u, p, t) -> (out .= [0, λ * g]; nothing),
+            jacobian=(J, u, p, t) -> (J .= p[1]; nothing),
+            time_gradient=(dT, u, p, t) -> (dT .= 0; nothing),
+        )
+        p, u, dt = -0.7, 1.3, 0.1
+        rhs = P.RightHandSide(functions, [p], C_NULL)
+        "Gradient of twice the state at a quarter of the first of two steps, and of the state at the end."
+        function backwards(method, factor)
+            states = [[u], [u * factor], [u * factor^2]]
+            steps = [P.Step{Float64}(i * dt, (i + 1) * dt, states[i+1], states[i+2], Vector{Float64}[], Int[]) for i in 0:1]
+            sweep = P.Sweep(rhs, 1, P.StepMethod[method], P.I)
+            P.pull!(sweep, steps, P.StepMethod[method, method], [0.25dt, 2dt], [2.0 1.0])
+            return [sweep.λ; sweep.dp]
+        end
+        z = p * dt
+        # u₁ = (1 + z + z²/2) u₀; in between on the cubic with the derivatives at the ends
+        heun = P.ExplicitRungeKutta(
+            2, [0.0, 1, 1], [0.0 0 0; 1 0 0; 0.5 0.5 0], [0.5, 0.5, 0.0], [1.0 -1.25 0.5; 0 1.5 -1; 0 -0.25 0.5]
+        )
+        θ = 0.25
+        w = heun.dense * [θ, θ^2, θ^3]
+        factor, slope = 1 + z + z^2 / 2, dt * (1 + z)
+        inner = 1 + z * (w[1] + w[2] * (1 + z) + w[3] * factor)
+        inner_slope = dt * (w[1] + w[2] * (1 + z) + w[3] * factor) + z * (w[2] * dt + w[3] * slope)
+        @test heun.last == 3
+        @test backwards(heun, factor) ≈ [2inner + factor^2, u * (2inner_slope + 2factor * slope)] rtol = 1e-14
+        # u₁ = u₀ / (1 - z), between them a line
+        euler = P.RosenbrockMethod(1.0, [0.0], zeros(1, 1), zeros(1, 1), [1.0], [1.0], ones(1, 1))
+        factor, slope = 1 / (1 - z), dt / (1 - z)^2
+        @test backwards(euler, factor) ≈ [2 * (1 + θ * (factor - 1)) + factor^2, u * (2θ * slope + 2factor * slope)] rtol =
+            1e-14
+        @test_throws P.NotRepeatable backwards(euler, 1.1)
     end
 
     @testset "names" begin

@@ -25,6 +25,15 @@ def pulled(function):
     return both
 
 
+def pulled_tangent(function):
+    """`(x, λ, g)` to the derivative of λᵀ J g, J the Jacobian at x, as Rosenbrock steps need it."""
+
+    def tangent(x, λ, g):
+        return torch.func.vjp(lambda w: torch.func.vjp(function, w)[1](λ)[0], x)[1](g)[0]
+
+    return tangent
+
+
 def lowered(function, *inputs):
     """The program of a function of tensors of one dtype, the first of them in `u` and the others in `p`."""
     graph = trace(function, inputs, RULES)

@@ -1,13 +1,15 @@
 """What is traced again and what is not."""
 
+import functools
 import gc
+import math
 import types
 
 import pytest
 import torch
 
 import pydiffeqflux as de
-from pydiffeqflux._engines.julia import _bridge, _compiled
+from pydiffeqflux._engines.julia import _bridge, _compiled, _compiler
 
 pytestmark = pytest.mark.julia
 
@@ -192,3 +194,163 @@ def test_the_memory_of_constants_outlives_a_later_solve():
 
     prob = de.ODEProblem(f, u0, (0.0, 1.0))
     assert torch.equal(gradient(prob, solve_again), gradient(prob, lambda: None))
+
+
+def test_the_nesting_of_p_counts():
+    """The same tensors under the same names, in another order."""
+    a, b = torch.tensor(1.0, dtype=torch.float64), torch.tensor(3.0, dtype=torch.float64)
+
+    def f(u, p, t):
+        return p["b"] - p["a"] * u
+
+    first = _end(f, ONES, {"a": a, "b": b})
+    assert torch.equal(_end(f, ONES, {"b": b, "a": a}), first)
+
+
+# ---- functions that are made anew for every solve
+
+
+def test_a_closure_made_anew_is_not_traced_again(net, traced):
+    scale = torch.tensor(2.0, dtype=torch.float64)
+    for _ in range(3):
+        _end(lambda u, p, t: scale * net(u, p, t), ONES)
+    assert len(traced) == 1
+
+
+def test_a_closure_made_anew_with_another_value_is_traced(traced):
+    def decay(rate):
+        return lambda u, p, t: -rate * u
+
+    ends = [_end(decay(rate), ONES) for rate in (1.0, 2.0, 1.0)]
+    assert torch.equal(ends[0], ends[2])
+    assert not torch.equal(ends[0], ends[1])
+    assert len(traced) == 2
+
+
+def test_a_bound_method_is_not_traced_again(traced):
+    class Model:
+        rate = 2.0
+
+        def growth(self, u, p, t):
+            return 0.5 * self.rate * u
+
+        def decay(self, u, p, t):
+            return -self.rate * u
+
+    model = Model()
+    for _ in range(2):
+        growth, decay = _end(model.growth, ONES), _end(model.decay, ONES)
+        assert not torch.equal(growth, decay)
+    assert len(traced) == 2
+    model.rate = 3.0
+    assert not torch.equal(_end(model.decay, ONES), decay)
+
+
+def test_a_partial_function_is_known_by_its_arguments(traced):
+    def f(rate, u, p, t):
+        return -rate * u
+
+    ends = [_end(functools.partial(f, rate), ONES) for rate in (1.0, 2.0, 1.0)]
+    assert torch.equal(ends[0], ends[2])
+    assert not torch.equal(ends[0], ends[1])
+    assert len(traced) == 2
+
+
+def test_a_distribution_that_changes_is_seen(traced):
+    normal = torch.distributions.Normal(torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
+
+    def f(u, p, t):
+        return -u * normal.scale
+
+    first = _end(f, ONES)
+    normal.scale = torch.full((3,), 2.0, dtype=torch.float64)
+    assert not torch.equal(_end(f, ONES), first)
+    assert len(traced) == 2
+
+
+def test_only_the_latest_variants_are_kept():
+    def decay(rate):
+        return lambda u, p, t: -rate * u
+
+    def count():
+        gc.collect()
+        return _bridge.start().call("handle_count")
+
+    for rate in range(_compiler.VARIANTS):
+        _end(decay(1.0 + 0.01 * rate), ONES)
+    before = count()
+    for rate in range(3):
+        _end(decay(2.0 + 0.01 * rate), ONES)
+    assert count() == before
+
+
+def test_an_object_that_is_gone_takes_its_code_along(traced):
+    """Its address may be that of another one later."""
+
+    def make(rate):
+        class Settings:
+            def __init__(self):
+                self.rate = rate
+
+        return Settings()
+
+    def f_of(settings):
+        return lambda u, p, t: -settings.rate * u
+
+    ends = []
+    for rate in (1.0, 2.0):
+        settings = make(rate)
+        ends.append(_end(f_of(settings), ONES))
+        del settings
+        gc.collect()
+    assert not torch.equal(*ends)
+
+
+# ---- f itself
+
+
+def test_a_compiled_function_is_not_evaluated_in_python(net):
+    calls = []
+
+    class Counted(_Net):
+        def forward(self, u, p, t):
+            calls.append(t)
+            return super().forward(u, p, t)
+
+    counted, u0 = Counted(), ONES.clone().requires_grad_()
+
+    def gradient():
+        prob = de.ODEProblem(counted, u0, (0.0, 1.0))
+        sol = de.solve(prob, de.Tsit5(), engine="julia", compile=True, saveat=[1.0])
+        return torch.autograd.grad(sol.u.sum(), [u0, *counted.parameters()])
+
+    first = gradient()
+    del calls[:]
+    second = gradient()
+    assert not calls
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_parameters_in_a_closure_are_found_without_evaluating_f():
+    rate = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+
+    def gradient():
+        prob = de.ODEProblem(lambda u, p, t: -rate * u, ONES, (0.0, 1.0))
+        sol = de.solve(prob, de.Tsit5(), engine="julia", compile=True, saveat=[1.0], abstol=1e-10, reltol=1e-10)
+        return torch.autograd.grad(sol.u.sum(), rate)[0]
+
+    # 3 exp(-0.5), differentiated
+    for _ in range(2):
+        assert abs(gradient() + 3 * math.exp(-0.5)) < 1e-8
+    rate.requires_grad_(False)
+    sol = de.solve(de.ODEProblem(lambda u, p, t: -rate * u, ONES, (0.0, 1.0)), de.Tsit5(), engine="julia")
+    assert not sol.u.requires_grad
+
+
+def test_warnings_of_unused_parameters_are_repeated():
+    p = {"used": torch.ones(3, dtype=torch.float64, requires_grad=True),
+         "unused": torch.ones(3, dtype=torch.float64, requires_grad=True)}  # fmt: skip
+    prob = de.ODEProblem(lambda u, p, t: -p["used"] * u, ONES, (0.0, 1.0), p)
+    for _ in range(2):
+        with pytest.warns(de.GradientWarning, match="does not use 1 of the 2 tensors"):
+            de.solve(prob, de.Tsit5(), engine="julia", compile=True)

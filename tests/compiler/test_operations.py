@@ -114,6 +114,7 @@ FAMILIES = {
     "slogdet": lambda u: torch.linalg.slogdet(u[:3, :3])[1] * torch.linalg.slogdet(u[1:, :3]).sign,
     "logdet": lambda u: torch.logdet(torch.eye(4, dtype=u.dtype) * 3 + u @ u.T),
     "inverse": lambda u: torch.linalg.inv(torch.eye(4, dtype=u.dtype) * 3 + u @ u.T) @ u,
+    "distances": lambda u: torch.cdist(u, u) @ u + torch.cdist(u.reshape(2, 4, 3), u.reshape(2, 4, 3).cos(), p=1.0).sum(),
     "integers": lambda u: u * (torch.arange(6) // 2 + torch.arange(6) % 4 * 3) + u.floor().long() * u + (u > 0).sum(),
     "conditions": lambda u: u * (u > 0).any(1, keepdim=True) + u * (u < 2).all() + (u > 0).float().mean().to(u.dtype) * u,
     "dimensions of size one": lambda u: u[:1, :, None] * u[None, :, :1].mT + u[:1, :1].sum(0) + u[:1].squeeze(0).mean(),

@@ -6,9 +6,9 @@ import random
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from lowered import flat, lowered, pulled, run, worst
+from lowered import flat, lowered, pulled, pulled_tangent, run, worst
 
-from pydiffeqflux._engines.julia.compiler._trace import CannotCompileError
+from pydiffeqflux._engines.julia.compiler._trace import CannotCompileError, trace
 
 pytestmark = pytest.mark.julia
 BAR = 1e-12
@@ -154,10 +154,35 @@ def check(seeds):
     return wrong, refused
 
 
+def check_tangents(seeds):
+    """The same of second derivatives."""
+    wrong, refused = {}, {}
+    for seed in seeds:
+        function, u = random_function(seed)
+        generator = torch.Generator().manual_seed(seed)
+        λ, g = (torch.randn(x.shape, dtype=u.dtype, generator=generator) for x in (function(u), u))
+        try:
+            graph = trace(function, (u,), decompose=False)
+            program = lowered(pulled_tangent(graph), u, λ, g)
+        except CannotCompileError as reason:
+            refused[seed] = str(reason)
+            continue
+        error = worst(run(program, u, λ, g), flat(pulled_tangent(function)(u, λ, g)))
+        if error > BAR:
+            wrong[seed] = error
+    return wrong, refused
+
+
 def test_a_few_random_functions():
     wrong, refused = check(range(20))
     assert not wrong
     assert len(refused) <= 1, refused
+
+
+def test_second_derivatives_of_a_few_random_functions():
+    wrong, refused = check_tangents(range(10))
+    assert not wrong
+    assert not refused
 
 
 @pytest.mark.slow
@@ -165,3 +190,10 @@ def test_many_random_functions():
     wrong, refused = check(range(1000, 1300))
     assert not wrong
     assert len(refused) <= 6, refused
+
+
+@pytest.mark.slow
+def test_second_derivatives_of_many_random_functions():
+    wrong, refused = check_tangents(range(2000, 2100))
+    assert not wrong
+    assert len(refused) <= 2, refused

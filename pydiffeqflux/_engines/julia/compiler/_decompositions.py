@@ -38,6 +38,10 @@ def _slogdet(a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return value.sign(), value.abs().log(), factors, pivots
 
 
+def _cdist(a: Tensor, b: Tensor, p: float, compute_mode: int | None) -> Tensor:
+    return torch.linalg.vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
+
+
 def _copy(a: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     # what is left of `a.copy_(source)`, for which torch has no derivative
     return source.to(a.dtype).expand(a.shape).clone()
@@ -46,5 +50,6 @@ def _copy(a: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
 DIFFERENTIABLE: dict[Any, Callable[..., Any]] = {
     torch.ops.aten._linalg_det.default: _det,
     torch.ops.aten._linalg_slogdet.default: _slogdet,
+    torch.ops.aten._cdist_forward.default: _cdist,
     torch.ops.aten.copy.default: _copy,
 }
