@@ -105,7 +105,28 @@ def test_gradients_of_robertson(sensealg, kind):
     assert relative(ref.p * p.grad, ref.p * ref.grad_p) < BAR
 
 
-@pytest.mark.parametrize("sensealg", [de.ReverseDiffAdjoint(), de.ForwardDiffSensitivity(), de.TrackerAdjoint()])
+@pytest.mark.parametrize("kind", ["compiled", "callback"])
+@pytest.mark.parametrize(
+    ("name", "alg", "abstol", "reltol"),
+    [
+        ("lotka_volterra", de.Vern7(), 1e-10, 1e-10),
+        ("lotka_volterra", de.Tsit5(), 1e-10, 1e-10),
+        ("robertson_gradient", de.Rodas5P(), 1e-12, 1e-9),
+        ("robertson_gradient", None, 1e-12, 1e-9),
+    ],
+    ids=repr,
+)
+def test_gradients_through_the_steps(name, alg, abstol, reltol, kind):
+    ref = reference(name)
+    prob, u0, p = problem(ref, kind, grad=True)
+    options = {"sensealg": de.ReverseDiffAdjoint(), "engine": "julia", **KINDS[kind]}
+    sol = de.solve(prob, alg, saveat=ref.t, abstol=abstol, reltol=reltol, **options)
+    half_square_distance(sol.u).backward()
+    assert relative(u0.grad, ref.grad_u0) < BAR
+    assert relative(ref.p * p.grad, ref.p * ref.grad_p) < BAR
+
+
+@pytest.mark.parametrize("sensealg", [de.ForwardDiffSensitivity(), de.TrackerAdjoint()])
 def test_julias_ad_is_refused_for_torch_functions(sensealg):
     prob, *_ = problem(reference("lotka_volterra"), "callback", grad=True)
     with pytest.raises(de.UnsupportedError, match="cannot see into a torch function"):
