@@ -82,6 +82,7 @@ def _pull_back(ctx: Any, times: Sequence[float], cotangents: Tensor) -> list[Ten
         raise SolverError(
             f"cannot differentiate a solve that ended with {raw.retcode.name}: {raw.retcode.remedy}.", raw.retcode
         )
+    raw.spec.rhs.check_unmodified()
     with torch.no_grad():
         v = cotangents.detach()
         v = torch.view_as_real(v.resolve_conj()) if raw.spec.rhs.is_complex else v

@@ -83,6 +83,7 @@ class RightHandSide:
         else:
             self.probe = None
             self._p = map_leaves(prob.p, Tensor.detach)
+        self._versions = [q._version for q in self.sources]
 
     # ---- parameters
 
@@ -133,6 +134,19 @@ class RightHandSide:
                 "their gradient there is zero. Does f detach them?",
                 GradientWarning,
                 stacklevel=4,
+            )
+
+    def check_unmodified(self) -> None:
+        """Refuse parameters that are not what they were: a gradient evaluates `f` again.
+
+        Raises:
+            GradientError: a parameter was written to after the solve.
+        """
+        modified = sum(q._version != version for q, version in zip(self.sources, self._versions, strict=True))
+        if modified:
+            raise GradientError(
+                f"{modified} of the {len(self.sources)} parameters were modified in place after the solve, so its "
+                "gradient cannot be computed any more; call backward() before optimizer.step(), or solve again."
             )
 
     # ---- evaluation

@@ -79,3 +79,21 @@ def test_a_failed_solve_cannot_be_differentiated(sensealg):
     again, _, p = solved(sensealg)
     again.u.sum().backward()
     assert bool(torch.isfinite(p.grad).all())
+
+
+@pytest.mark.parametrize("sensealg", SENSEALGS, ids=repr)
+def test_parameters_modified_after_the_solve_are_noticed(sensealg):
+    sol, u0, p = solved(sensealg)
+    with torch.no_grad():
+        p.mul_(2.0)
+    with pytest.raises(de.GradientError, match=r"modified in place.*before optimizer.step"):
+        sol.u.sum().backward()
+    assert u0.grad is None
+
+
+def test_a_state_modified_after_the_solve_does_no_harm():
+    sol, u0, p = solved(de.ReverseDiffAdjoint())
+    expected = torch.autograd.grad(sol.u.sum(), p, retain_graph=True)
+    with torch.no_grad():
+        u0.mul_(2.0)
+    assert torch.equal(torch.autograd.grad(sol.u.sum(), p)[0], expected[0])

@@ -288,3 +288,14 @@ def test_what_f_raises_in_the_backward_pass_comes_out():
     armed = True
     with pytest.raises(RuntimeError, match="no more"):
         sol.u.sum().backward()
+
+
+@pytest.mark.parametrize("kind", TORCH)
+def test_parameters_modified_after_the_solve_are_noticed(kind):
+    p = tensor([1.0], grad=True)
+    prob = de.ODEProblem(lambda u, p, t: -p * u, tensor([1.0]), (0.0, 1.0), p)
+    sol = de.solve(prob, de.Tsit5(), saveat=[1.0], engine="julia", **KINDS[kind])
+    with torch.no_grad():
+        p.mul_(2.0)
+    with pytest.raises(de.GradientError, match="modified in place"):
+        sol.u.sum().backward()
