@@ -1,10 +1,13 @@
 """What is traced again and what is not."""
 
+import collections
+import copy
 import functools
 import gc
 import math
 import types
 
+import numpy as np
 import pytest
 import torch
 
@@ -354,3 +357,38 @@ def test_warnings_of_unused_parameters_are_repeated():
     for _ in range(2):
         with pytest.warns(de.GradientWarning, match="does not use 1 of the 2 tensors"):
             de.solve(prob, de.Tsit5(), engine="julia", compile=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([[1.0, 2.0], [3.0]], [[1.0], [2.0, 3.0]]),
+        (np.array([1.0, 2.0]), np.array([1.0, 3.0])),
+        (np.float32(1.0), np.float32(2.0)),
+        (collections.deque([1.0]), collections.deque([2.0])),
+    ],
+    ids=["nesting", "array", "NumPy number", "deque"],
+)
+def test_values_in_new_closures_are_told_apart(first, second, traced):
+    def f_of(values):
+        def f(u, p, t):
+            head = values[0] if isinstance(values, list) else values
+            return -torch.as_tensor(np.sum(head), dtype=u.dtype) * u
+
+        return f
+
+    ends = [_end(f_of(copy.deepcopy(values)), ONES) for values in (first, second, first)]
+    assert torch.equal(ends[0], ends[2])
+    assert not torch.equal(ends[0], ends[1])
+    assert len(traced) == 2
+
+
+def test_an_array_that_changes_in_place_is_seen(traced):
+    rates = np.array([1.0, 2.0, 3.0])
+
+    def f(u, p, t):
+        return -torch.tensor(rates) * u
+
+    first = _end(f, ONES)
+    rates[0] = 5.0
+    assert not torch.equal(_end(f, ONES), first)

@@ -128,7 +128,7 @@ class _Variants:
     """What became of one function in its latest variants, by their signatures."""
 
     def __init__(self) -> None:
-        self._found: dict[Any, tuple[Result, list[weakref.ref[Any]]]] = {}
+        self._found: dict[Any, tuple[Result, list[Any]]] = {}
 
     def get(self, signature: Signature) -> Result | None:
         found = self._found.get(signature.value)
@@ -141,9 +141,10 @@ class _Variants:
         def forget(_: object) -> None:
             found.pop(value, None)
 
-        watched = [weakref.ref(thing, forget) for thing in signature.objects if _can_be_watched(thing)]
+        # an object is watched, or else kept alive, so that its address cannot become that of another one
+        held = [weakref.ref(thing, forget) if _can_be_watched(thing) else thing for thing in signature.objects]
         found.pop(value, None)
-        found[value] = result, watched
+        found[value] = result, held
         while len(found) > VARIANTS:
             found.pop(next(iter(found)), None)
 

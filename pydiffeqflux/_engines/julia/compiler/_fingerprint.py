@@ -1,23 +1,27 @@
 """What a function depends on besides its arguments, so that a change of it is noticed."""
 
+import hashlib
 import sys
 import types
+from collections import deque
 from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
-_PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
-_CONTAINERS = (dict, list, tuple, set, frozenset)
+_PLAIN = frozenset({bool, int, float, complex, str, bytes, range, type(None), torch.dtype, torch.device})
+_CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 
 
 class Fingerprint:
     """A value that differs when something that a function reads has been replaced or changed.
 
-    Numbers and strings in its closure, its defaults, the globals that it names and the attributes of its objects,
-    classes and modules count by value. Tensors count by identity, shape, dtype and whether they require a gradient:
-    every solve reads their contents anew. Libraries are taken to be constant.
+    Numbers, strings and arrays in its closure, its defaults, the globals that it names and the attributes of its
+    objects, classes and modules count by value. Tensors count by identity, shape, dtype and whether they require a
+    gradient: every solve reads their contents anew. Libraries are taken to be constant.
 
     Attributes:
         value: the value.
@@ -48,6 +52,8 @@ def _walk(thing: Any, found: Fingerprint, seen: set[int]) -> None:
         found.append((id(thing), thing.shape, thing.dtype, thing.requires_grad))
     elif id(thing) not in seen:
         seen.add(id(thing))
+        if isinstance(thing, _CONTAINERS):
+            found.append((kind, len(thing)))
         if isinstance(thing, dict):
             _walk_pairs(thing, found, seen)
         elif isinstance(thing, _CONTAINERS):
@@ -61,8 +67,10 @@ def _walk(thing: Any, found: Fingerprint, seen: set[int]) -> None:
         elif isinstance(thing, types.MethodType):
             _walk(thing.__func__, found, seen)
             _walk(thing.__self__, found, seen)
-        elif isinstance(thing, int | float | complex | str):  # of a type derived from these
+        elif isinstance(thing, int | float | complex | str | np.generic):  # of a type derived from these
             found.append((kind, thing))
+        elif isinstance(thing, np.ndarray):
+            found.append((thing.shape, thing.dtype, hashlib.sha256(thing.tobytes()).digest()))
         else:
             found.identify(thing)
             _walk_object(thing, found, seen)
@@ -106,8 +114,8 @@ def _walk_function(function: types.FunctionType, found: Fingerprint, seen: set[i
             _walk(cell.cell_contents, found, seen)
         except ValueError:  # a variable that has no value yet
             found.append(None)
-    _walk(function.__defaults__ or (), found, seen)
-    _walk(function.__kwdefaults__ or {}, found, seen)
+    _walk(function.__defaults__, found, seen)
+    _walk(function.__kwdefaults__, found, seen)
     if _is_library(function.__module__):
         return
     names, scope = _names(function.__code__), function.__globals__
