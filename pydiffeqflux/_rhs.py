@@ -83,7 +83,8 @@ class RightHandSide:
         else:
             self.probe = None
             self._p = map_leaves(prob.p, Tensor.detach)
-        self._versions = [q._version for q in self.sources]
+        self._watched = [*self.sources, *leaves(prob.p)]
+        self._versions = [q._version for q in self._watched]
 
     # ---- parameters
 
@@ -142,10 +143,10 @@ class RightHandSide:
         Raises:
             GradientError: a parameter was written to after the solve.
         """
-        modified = sum(q._version != version for q, version in zip(self.sources, self._versions, strict=True))
+        modified = any(q._version != version for q, version in zip(self._watched, self._versions, strict=True))
         if modified:
             raise GradientError(
-                f"{modified} of the {len(self.sources)} parameters were modified in place after the solve, so its "
+                "parameters were modified in place after the solve, so its "
                 "gradient cannot be computed any more; call backward() before optimizer.step(), or solve again."
             )
 
@@ -296,7 +297,13 @@ class RightHandSide:
                 "marked as once differentiable; use GaussAdjoint()."
             )
         if slope.requires_grad:
-            grads = torch.autograd.grad(slope, wanted, allow_unused=True)
+            try:
+                grads = torch.autograd.grad(slope, wanted, allow_unused=True)
+            except RuntimeError as error:
+                raise GradientError(
+                    f"ReverseDiffAdjoint() of a Rosenbrock method differentiates f twice, which failed: {error}; use "
+                    "GaussAdjoint()."
+                ) from error
         dx, *dp = (torch.zeros_like(q) if g is None else g for g, q in zip(grads, wanted, strict=True))
         return dx, dp
 

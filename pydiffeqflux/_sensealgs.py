@@ -59,8 +59,9 @@ class ReverseDiffAdjoint(AbstractSensealg):
     Use it for small and medium problems, for stiff ones, with mass matrices, and wherever a continuous adjoint
     is in doubt. Memory grows with the number of steps.
 
-    Problems: ODE, also with mass matrices. Engines: both. On the julia engine it is the default for torch functions:
-    the steps of `Euler`, `Midpoint`, `Heun`, `RK4`, `BS3`, `DP5`, `Tsit5`, `Vern7`, and of `Rosenbrock23`, `Rodas4`
+    Problems: ODE, also with mass matrices. Engines: both. On the julia engine it is the default for torch functions
+    and explicit methods: the steps of `Euler`, `Midpoint`, `Heun`,
+    `RK4`, `BS3`, `DP5`, `Tsit5`, `Vern7`, and of `Rosenbrock23`, `Rodas4`
     and `Rodas5P` (which contain the Jacobian, so that `f` must be twice differentiable; up to 2000 states), and of
     switches between these are run backwards from what the solver kept, with one joint vector-Jacobian product a stage.
     For a `JuliaSource` ReverseDiff.jl records every step number by number; not with Rosenbrock methods.

@@ -63,7 +63,7 @@ def solve(
         sensealg: how gradients are computed. On the embedded engine `None` takes [`ForwardDiffSensitivity`][] up to 100
             states and parameters together and [`GaussAdjoint`][] above, and where these do not apply (a mass matrix, an
             `f` that `torch.vmap` cannot map) the other of the two or [`ReverseDiffAdjoint`][]. On the julia engine it
-            takes [`ReverseDiffAdjoint`][] where that has the method, else [`GaussAdjoint`][]. The choice is
+            takes [`ReverseDiffAdjoint`][] for explicit methods that it has, else [`GaussAdjoint`][]. The choice is
             `Solution.sensealg`.
         dt: the step size of a fixed-step solve (`adaptive=False`, or a method without error estimate); else the first
             step size, `None` to estimate it. Positive in both directions of time.

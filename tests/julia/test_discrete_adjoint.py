@@ -210,10 +210,11 @@ def test_the_work_is_counted():
 # ---- the choice
 
 
-def test_it_is_the_default_for_torch_functions():
+def test_it_is_the_default_for_torch_functions_and_explicit_methods():
     u0, p = leaves()
     prob = de.ODEProblem(driven, u0, (0.0, 0.1), p)
-    for alg, expected in ((de.Tsit5(), de.ReverseDiffAdjoint()), (None, de.ReverseDiffAdjoint()),
+    for alg, expected in ((de.Tsit5(), de.ReverseDiffAdjoint()), (None, de.GaussAdjoint()),
+                          (de.Rodas5P(), de.GaussAdjoint()),
                           (de.FBDF(), de.GaussAdjoint()), (de.Vern9(), de.GaussAdjoint())):  # fmt: skip
         assert de.solve(prob, alg, engine="julia", compile=False).sensealg == expected
     source = de.ODEProblem(de.JuliaSource("(u, p, t) -> -p[1] .* u"), u0, (0.0, 0.1), p)
@@ -262,7 +263,7 @@ def test_an_f_that_cannot_be_differentiated_twice():
     assert abs(run(de.Tsit5()) - 1 / 1.5**2) < 1e-6
     assert abs(run(de.Rodas5P(), de.GaussAdjoint()) - 1 / 1.5**2) < 1e-6
     with pytest.raises(de.GradientError, match=r"twice.*GaussAdjoint"):
-        run(de.Rodas5P())
+        run(de.Rodas5P(), de.ReverseDiffAdjoint())
 
 
 def test_steps_of_another_method_are_noticed(monkeypatch):

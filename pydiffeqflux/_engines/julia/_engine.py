@@ -28,6 +28,7 @@ from ._arguments import AdjointArguments, SolveArguments, SolveResult, address, 
 from ._bridge import Bridge, Handle, start
 from ._choices import CONTINUOUS, Choices
 from ._compiler import Compiler
+from ._discrete import takes_tangents
 from ._errors import translate
 from ._function import JuliaFunction, make_function
 from ._interrupts import deferred_interrupts
@@ -127,12 +128,13 @@ class JuliaEngine(AbstractEngine):
         return self._session.compiler.right_hand_side(prob)
 
     def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
-        """Reverse mode through the steps of a torch function where the method can be run backwards, else Gauss's.
+        """Reverse mode through the steps of a torch function by an explicit method that is known, else Gauss's.
 
-        The former is exact for the numbers that come back, and faster in all that was measured.
+        Rosenbrock steps ask more of `f`, namely second derivatives, than a default may take for granted.
         """
-        discrete = ReverseDiffAdjoint()
-        if isinstance(spec.rhs, SourceRightHandSide) or refuse_for(spec.rhs, _concrete(spec).alg, discrete):
+        discrete, alg = ReverseDiffAdjoint(), _concrete(spec).alg
+        source = isinstance(spec.rhs, SourceRightHandSide)
+        if source or takes_tangents(alg) or refuse_for(spec.rhs, alg, discrete):
             return GaussAdjoint()
         return discrete
 

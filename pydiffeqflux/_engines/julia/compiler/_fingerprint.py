@@ -25,13 +25,13 @@ class Fingerprint:
 
     Attributes:
         value: the value.
-        objects: what counts by identity, other than tensors. The value means nothing when one of them is gone.
+        objects: what counts by identity. The value means nothing when one of them is gone.
     """
 
     def __init__(self, function: Any) -> None:
         self._parts: list[Any] = []
         self.objects: list[Any] = []
-        _walk(function, self, set())
+        _walk(function, self, {})
         self.value = tuple(self._parts)
 
     def append(self, part: Any) -> None:
@@ -44,14 +44,19 @@ class Fingerprint:
         self.objects.append(thing)
 
 
-def _walk(thing: Any, found: Fingerprint, seen: set[int]) -> None:
+def _walk(thing: Any, found: Fingerprint, seen: dict[int, int]) -> None:
     kind = type(thing)
-    if kind in _PLAIN:
+    if kind is float:
+        found.append(thing.hex())  # 0.0 and -0.0 are equal, and NaN is not
+    elif kind in _PLAIN:
         found.append((kind, thing))
     elif isinstance(thing, Tensor):
-        found.append((id(thing), thing.shape, thing.dtype, thing.requires_grad))
-    elif id(thing) not in seen:
-        seen.add(id(thing))
+        found.identify(thing)
+        found.append((thing.shape, thing.dtype, thing.requires_grad))
+    elif id(thing) in seen:
+        found.append(("again", seen[id(thing)]))
+    else:
+        seen[id(thing)] = len(seen)
         if isinstance(thing, _CONTAINERS):
             found.append((kind, len(thing)))
         if isinstance(thing, dict):
@@ -76,18 +81,18 @@ def _walk(thing: Any, found: Fingerprint, seen: set[int]) -> None:
             _walk_object(thing, found, seen)
 
 
-def _walk_pairs(pairs: dict[Any, Any], found: Fingerprint, seen: set[int]) -> None:
+def _walk_pairs(pairs: dict[Any, Any], found: Fingerprint, seen: dict[int, int]) -> None:
     for key, value in pairs.items():
         if isinstance(value, _CONTAINERS) and not value:  # most attributes of a module of torch
             continue
         if type(key) in _PLAIN:
-            found.append(key)
+            found.append((type(key), key))
         else:
             found.identify(key)
         _walk(value, found, seen)
 
 
-def _walk_object(thing: Any, found: Fingerprint, seen: set[int]) -> None:
+def _walk_object(thing: Any, found: Fingerprint, seen: dict[int, int]) -> None:
     if isinstance(thing, types.ModuleType):
         return  # what is read of it is looked up by name
     if isinstance(thing, type):
@@ -95,10 +100,14 @@ def _walk_object(thing: Any, found: Fingerprint, seen: set[int]) -> None:
     elif type(thing).__module__.startswith("torch.") or not _is_library(type(thing).__module__):
         # of a module of torch the attributes are the user's, as are those of a distribution
         _walk_pairs(getattr(thing, "__dict__", {}), found, seen)
+        for base in type(thing).__mro__:
+            slots = base.__dict__.get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                _walk(getattr(thing, name, None), found, seen)
         _walk(type(thing), found, seen)
 
 
-def _walk_class(kind: type, found: Fingerprint, seen: set[int]) -> None:
+def _walk_class(kind: type, found: Fingerprint, seen: dict[int, int]) -> None:
     for base in kind.__mro__:
         if _is_library(base.__module__):
             continue
@@ -107,7 +116,7 @@ def _walk_class(kind: type, found: Fingerprint, seen: set[int]) -> None:
                 _walk(getattr(value, "__func__", getattr(value, "fget", value)), found, seen)
 
 
-def _walk_function(function: types.FunctionType, found: Fingerprint, seen: set[int]) -> None:
+def _walk_function(function: types.FunctionType, found: Fingerprint, seen: dict[int, int]) -> None:
     found.identify(function.__code__)
     for cell in function.__closure__ or ():
         try:
