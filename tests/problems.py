@@ -57,6 +57,17 @@ def robertson(u, p, t):
     return torch.stack([back - slow, slow - fast - back, fast])
 
 
+class NestedParameters(torch.nn.Module):
+    """A module with parameters of its own and others in dicts and tuples: `p["a"]["b"]` and `p["c"][0]`."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2, dtype=torch.float64)
+
+    def forward(self, u, p, t):
+        return torch.tanh(self.layer(u)) * p["a"]["b"] - p["c"][0] * u
+
+
 def van_der_pol(u, p, t):
     x, y = u.unbind()
     return torch.stack([y, p[0] * ((1 - x * x) * y - x)])

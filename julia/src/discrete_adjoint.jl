@@ -283,13 +283,16 @@ function pull_step!(s::Sweep{T}, m::RosenbrockMethod, step::Step{T}, points::Sav
     check_end(s, m, step, 1.0, count)
     begin_stages!(s, m, points, 1.0, count, 0)
     for i in count:-1:1
+        s.used[i] || continue # a stage for the error estimate only
         w = s.κs[i] # with respect to the right-hand side of the linear system from here on
         LinearAlgebra.ldiv!(transpose(factors), w)
         pull_point!(s, w, stage_input!(s, m, step, 1.0, i), step.start + m.c[i] * dt)
         mass === nothing ? copyto!(sum, w) : LinearAlgebra.mul!(sum, transpose(mass), w)
         for j in 1:i-1
-            m.a[i, j] == 0 || add!(s.κs[j], T(m.a[i, j]), s.x)
-            m.C[i, j] == 0 || add!(s.κs[j], T(m.C[i, j] / dt), sum)
+            m.a[i, j] == m.C[i, j] == 0 && continue
+            add!(s.κs[j], T(m.a[i, j]), s.x)
+            add!(s.κs[j], T(m.C[i, j] / dt), sum)
+            s.used[j] = true
         end
         # J and ∂f/∂t depend on the state and the parameters, too
         copyto!(direction, 1, w, 1, n)

@@ -67,3 +67,4 @@ from ._switching import AutoVern6 as AutoVern6
 from ._switching import AutoVern7 as AutoVern7
 from ._switching import AutoVern8 as AutoVern8
 from ._switching import AutoVern9 as AutoVern9
+from ._switching import methods_of as methods_of

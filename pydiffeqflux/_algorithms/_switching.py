@@ -39,6 +39,11 @@ class AutoAlgSwitch(AbstractAlgorithm):
     dtfac: float = 2.0
 
 
+def methods_of(alg: AbstractAlgorithm) -> tuple[AbstractAlgorithm, ...]:
+    """The methods that an algorithm may use: both of a switch, the explicit one first, or the algorithm itself."""
+    return (alg.nonstiffalg, alg.stiffalg) if isinstance(alg, AutoAlgSwitch) else (alg,)
+
+
 def AutoTsit5(stiffalg: AbstractAlgorithm) -> AutoAlgSwitch:  # noqa: N802 - Julia's name
     """`Tsit5()` that switches to `stiffalg` where the problem is stiff.
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from problems import EXPLICIT, ROSENBROCK, relative, tensor, van_der_pol
+from problems import EXPLICIT, ROSENBROCK, NestedParameters, relative, tensor, van_der_pol
 from sources import KINDS
 
 import pydiffeqflux as de
@@ -114,16 +114,8 @@ def test_float32(kind):
 @pytest.mark.parametrize("kind", TORCH)
 @pytest.mark.parametrize("alg", [de.Tsit5(), de.Rodas5P()], ids=repr)
 def test_a_batch_a_module_and_nested_parameters(alg, kind):
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = torch.nn.Linear(2, 2, dtype=torch.float64)
-
-        def forward(self, u, p, t):
-            return torch.tanh(self.layer(u)) * p["a"]["b"] - p["c"][0] * u
-
     torch.manual_seed(0)
-    model, u0 = Model(), torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    model, u0 = NestedParameters(), torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
     p = {"a": {"b": tensor([[2.0, 1.0]], grad=True)}, "c": (tensor(0.3, grad=True), tensor(1.0))}
     inputs = [u0, p["a"]["b"], p["c"][0], *model.parameters()]
 

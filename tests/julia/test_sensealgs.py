@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from problems import lotka_volterra, relative, tensor
+from problems import NestedParameters, lotka_volterra, relative, tensor
 from sources import KINDS, SOURCES
 
 import pydiffeqflux as de
@@ -200,15 +200,7 @@ def test_shapes_of_the_state(shape, kind):
 
 
 def test_nested_parameters_and_a_module():
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = torch.nn.Linear(2, 2, dtype=torch.float64)
-
-        def forward(self, u, p, t):
-            return torch.tanh(self.layer(u)) * p["a"]["b"] - p["c"][0] * u
-
-    model, u0 = Model(), tensor([0.5, -0.5], grad=True)
+    model, u0 = NestedParameters(), tensor([0.5, -0.5], grad=True)
     p = {"a": {"b": tensor([[2.0, 1.0]], grad=True)}, "c": (tensor(0.3, grad=True), tensor(1.0))}
     prob = de.ODEProblem(model, u0[None, :], SPAN, p)
     inputs = [u0, p["a"]["b"], p["c"][0], *model.parameters()]

@@ -85,8 +85,7 @@ class EmbeddedEngine(AbstractEngine):
     def check(self, prob: ODEProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
         if isinstance(prob.f, JuliaSource):
             raise UnsupportedError("the embedded engine cannot run a JuliaSource; write f as a torch function.")
-        parts = (alg.nonstiffalg, alg.stiffalg) if isinstance(alg, algs.AutoAlgSwitch) else (alg,)
-        for part in parts:
+        for part in algs.methods_of(alg):
             if type(part) not in METHODS and not isinstance(part, algs.DefaultODEAlgorithm):
                 known = ", ".join(f"{cls.__name__}()" for cls in METHODS)
                 raise UnsupportedError(f"the embedded engine has no {part!r}; it has {known}.")

@@ -40,9 +40,7 @@ class Choices:
     def _make_algorithm(self, alg: algs.AbstractAlgorithm, finite_differences: bool) -> int:
         call = self._bridge.call
         if isinstance(alg, algs.AutoAlgSwitch):
-            parts = (
-                self.algorithm(part, finite_differences=finite_differences) for part in (alg.nonstiffalg, alg.stiffalg)
-            )
+            parts = (self.algorithm(part, finite_differences=finite_differences) for part in algs.methods_of(alg))
             names = ("maxstiffstep", "maxnonstiffstep", "nonstifftol", "stifftol", "dtfac")
             return call("switching_algorithm", *parts, self._options({name: getattr(alg, name) for name in names}))
         if isinstance(alg, algs.JuliaAlgorithm):

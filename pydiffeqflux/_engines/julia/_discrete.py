@@ -12,24 +12,19 @@ REVERSIBLE = ", ".join(f"{alg.__name__}()" for alg in (*EXPLICIT, *ROSENBROCK))
 """The methods that can be run backwards, for messages."""
 
 
-def parts(alg: algs.AbstractAlgorithm) -> tuple[algs.AbstractAlgorithm, ...]:
-    """The methods that an algorithm may use, in Julia's order."""
-    return (alg.nonstiffalg, alg.stiffalg) if isinstance(alg, algs.AutoAlgSwitch) else (alg,)
-
-
 def can_reverse(alg: algs.AbstractAlgorithm) -> bool:
     """Whether all methods of an algorithm can be run backwards."""
-    return all(type(part) in EXPLICIT or type(part) in ROSENBROCK for part in parts(alg))
+    return all(type(part) in EXPLICIT or type(part) in ROSENBROCK for part in algs.methods_of(alg))
 
 
 def takes_tangents(alg: algs.AbstractAlgorithm) -> bool:
     """Whether derivatives of directional derivatives of `f` are needed: a Rosenbrock step contains its Jacobian."""
-    return any(type(part) in ROSENBROCK for part in parts(alg))
+    return any(type(part) in ROSENBROCK for part in algs.methods_of(alg))
 
 
 def discrete_adjoint(bridge: Bridge, alg: algs.AbstractAlgorithm) -> int:
     """Handle of the `DiscreteAdjoint` of an algorithm."""
-    return bridge.call("discrete_adjoint", ",".join(str(_method(bridge, part)) for part in parts(alg)))
+    return bridge.call("discrete_adjoint", ",".join(str(_method(bridge, part)) for part in algs.methods_of(alg)))
 
 
 def _method(bridge: Bridge, alg: algs.AbstractAlgorithm) -> int:

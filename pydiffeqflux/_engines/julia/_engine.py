@@ -133,8 +133,7 @@ class JuliaEngine(AbstractEngine):
         Rosenbrock steps ask more of `f`, namely second derivatives, than a default may take for granted.
         """
         discrete, alg = ReverseDiffAdjoint(), _concrete(spec).alg
-        source = isinstance(spec.rhs, SourceRightHandSide)
-        if source or takes_tangents(alg) or refuse_for(spec.rhs, alg, discrete):
+        if not is_discrete(spec.rhs, discrete) or takes_tangents(alg) or refuse_for(spec.rhs, alg, discrete):
             return GaussAdjoint()
         return discrete
 
