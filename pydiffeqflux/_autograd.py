@@ -40,6 +40,7 @@ class _Saved(torch.autograd.Function):
         ctx: Any, engine: AbstractEngine, spec: SolveSpec, holder: list[RawSolution], u0: Tensor, *parameters: Tensor
     ) -> Tensor:
         raw = engine.solve(spec)
+        spec.rhs.forget_own_writes()
         holder.append(raw)
         ctx.engine, ctx.raw, ctx.inputs = engine, raw, (u0, *parameters)
         return to_user(raw, raw.u)

@@ -7,8 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from ._errors import GradientError, GradientWarning, RightHandSideError
+from ._fingerprint import Fingerprint
 from ._julia_source import JuliaSource
 from ._parameters import leaves, map_leaves, replace_leaves
 from ._problems import ODEProblem
@@ -52,9 +55,10 @@ class RightHandSide:
     Arguments:
         prob: the problem.
         probe: that of an earlier right-hand side, where `f` is known to be the same and not to branch on values.
+        captured: the tensors that `f` may read beside its arguments, where they are known.
     """
 
-    def __init__(self, prob: ODEProblem, probe: Probe | None = None) -> None:
+    def __init__(self, prob: ODEProblem, probe: Probe | None = None, captured: Sequence[Tensor] | None = None) -> None:
         self.mass_matrix = prob.mass_matrix
         self.is_complex = prob.u0.is_complex()
         u0 = prob.u0.detach().clone()  # an f that writes to its argument must not reach the user's tensor
@@ -83,8 +87,11 @@ class RightHandSide:
         else:
             self.probe = None
             self._p = map_leaves(prob.p, Tensor.detach)
-        self._watched = [*self.sources, *leaves(prob.p)]
-        self._versions = [q._version for q in self._watched]
+        self._versions = _versions([*self.sources, *leaves(prob.p)])
+        self._captured: dict[int, tuple[Tensor, int]] = {}
+        if self.parameters or (self.u0_requires_grad and torch.is_grad_enabled()):
+            tensors = Fingerprint(prob.f, arrays=False).tensors if captured is None else captured
+            self._captured = _versions(q for q in tensors if id(q) not in self._versions)
 
     # ---- parameters
 
@@ -137,18 +144,33 @@ class RightHandSide:
                 stacklevel=4,
             )
 
+    def forget_own_writes(self) -> None:
+        """Leave tensors alone that `f` writes to itself, as batch normalisation does; called after a solve."""
+        self._captured = {key: entry for key, entry in self._captured.items() if not _is_modified(entry)}
+
     def check_unmodified(self) -> None:
-        """Refuse parameters that are not what they were: a gradient evaluates `f` again.
+        """Refuse tensors that are not what they were: a gradient evaluates `f` again.
 
         Raises:
-            GradientError: a parameter was written to after the solve.
+            GradientError: a parameter, or a tensor that `f` has captured and reads, was written to after the solve.
         """
-        modified = any(q._version != version for q, version in zip(self._watched, self._versions, strict=True))
-        if modified:
+        what = ""
+        if any(map(_is_modified, self._versions.values())):
+            what = "parameters were"
+        elif any(map(_is_modified, self._captured.values())) and self._reads_modified():
+            what = "a tensor that f reads was"
+        if what:
             raise GradientError(
-                "parameters were modified in place after the solve, so its "
-                "gradient cannot be computed any more; call backward() before optimizer.step(), or solve again."
+                f"{what} modified in place after the solve, so its gradient cannot be computed any more; call "
+                "backward() before optimizer.step() and the like, or solve again."
             )
+
+    def _reads_modified(self) -> bool:
+        """Whether one of the captured tensors that were modified is used by `f`, which need not be so."""
+        modified = {key for key, entry in self._captured.items() if _is_modified(entry)}
+        with torch.no_grad(), _Operands() as operands:
+            self._call(self.u0.clone(), self._p, self.time(self._t0))
+        return not modified.isdisjoint(operands.seen)
 
     # ---- evaluation
 
@@ -291,7 +313,7 @@ class RightHandSide:
         wanted = [x, *self.parameters]
         grads: Sequence[Tensor | None] = [None] * len(wanted)
         # torch marks a derivative that has none by a node that leads nowhere, so it would pass for a constant
-        if any(node.name() == "torch::autograd::Error" for node in _graph_nodes(slope)):
+        if any(node.name() == "torch::autograd::Error" for node in graph_nodes(slope)):
             raise GradientError(
                 "ReverseDiffAdjoint() of a Rosenbrock method differentiates f twice, and f has an operation that is "
                 "marked as once differentiable; use GaussAdjoint()."
@@ -330,6 +352,28 @@ class SourceRightHandSide(RightHandSide):
 def right_hand_side(prob: ODEProblem) -> RightHandSide:
     """The right-hand side of a problem, of the kind that its `f` is."""
     return SourceRightHandSide(prob) if isinstance(prob.f, JuliaSource) else RightHandSide(prob)
+
+
+def _versions(tensors: Iterable[Tensor]) -> dict[int, tuple[Tensor, int]]:
+    """Tensors with their versions, which a write in place changes; those of inference mode have none."""
+    return {id(q): (q, q._version) for q in tensors if not q.is_inference()}
+
+
+def _is_modified(entry: tuple[Tensor, int]) -> bool:
+    tensor, version = entry
+    return tensor._version != version
+
+
+class _Operands(TorchFunctionMode):
+    """Notes the tensors that functions of torch are called with, by their ids."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[int, Tensor] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen |= {id(leaf): leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        return func(*args, **(kwargs or {}))
 
 
 def directional_derivative(
@@ -399,11 +443,11 @@ def _graph_leaves(output: Tensor) -> list[Tensor]:
     """The leaf tensors that require a gradient and that `output` was computed from."""
     if output.is_leaf and output.requires_grad:
         return [output]
-    variables = (getattr(node, "variable", None) for node in _graph_nodes(output))
+    variables = (getattr(node, "variable", None) for node in graph_nodes(output))
     return list({id(variable): variable for variable in variables if variable is not None}.values())
 
 
-def _graph_nodes(output: Tensor) -> Iterator[torch.autograd.graph.Node]:
+def graph_nodes(output: Tensor) -> Iterator[torch.autograd.graph.Node]:
     """The nodes of the graph that `output` was computed by."""
     stack, seen = [output.grad_fn], set()
     while stack:

@@ -6,6 +6,8 @@ import functools
 import gc
 import math
 import types
+import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import torch
 
 import pydiffeqflux as de
 from pydiffeqflux._engines.julia import _bridge, _compiled, _compiler
+from pydiffeqflux._engines.julia.compiler._trace import CannotCompileError
 
 pytestmark = pytest.mark.julia
 
@@ -160,10 +163,6 @@ def test_what_is_read_from_a_module_is_seen(traced):
 
 
 def test_what_was_compiled_is_freed_with_its_function():
-    def count():
-        gc.collect()
-        return _bridge.start().call("handle_count")
-
     def solve_once():
         layer = torch.nn.Linear(3, 3, dtype=torch.float64)
         prob = de.ODEProblem(lambda u, p, t: layer(u), ONES, (0.0, 1.0))
@@ -171,10 +170,10 @@ def test_what_was_compiled_is_freed_with_its_function():
         sol.u.sum().backward()
 
     solve_once()  # the algorithm and the sensealg stay
-    before = count()
+    before = _count()
     for _ in range(3):
         solve_once()
-    assert count() == before
+    assert _count() == before
 
 
 def test_the_memory_of_constants_outlives_a_later_solve():
@@ -221,10 +220,7 @@ def test_a_closure_made_anew_is_not_traced_again(net, traced):
 
 
 def test_a_closure_made_anew_with_another_value_is_traced(traced):
-    def decay(rate):
-        return lambda u, p, t: -rate * u
-
-    ends = [_end(decay(rate), ONES) for rate in (1.0, 2.0, 1.0)]
+    ends = [_end(_decay(rate), ONES) for rate in (1.0, 2.0, 1.0)]
     assert torch.equal(ends[0], ends[2])
     assert not torch.equal(ends[0], ends[1])
     assert len(traced) == 2
@@ -271,20 +267,43 @@ def test_a_distribution_that_changes_is_seen(traced):
     assert len(traced) == 2
 
 
-def test_only_the_latest_variants_are_kept():
-    def decay(rate):
-        return lambda u, p, t: -rate * u
+def _decay(rate):
+    return lambda u, p, t: -rate * u
 
-    def count():
+
+def _count():
+    gc.collect()
+    return _bridge.start().call("handle_count")
+
+
+def test_numbers_that_keep_changing_are_not_compiled_for_ever(traced, monkeypatch):
+    monkeypatch.setattr(_compiler, "VARIANTS", 3)
+    for rate in (1.0, 2.0, 3.0):
+        _end(_decay(rate), ONES)
+    prob = de.ODEProblem(_decay(4.0), ONES, (0.0, 1.0))
+    with pytest.warns(de.JuliaWarning, match=r"compiled 3 times.*pass what changes in p"):
+        found = de.solve(prob, de.Tsit5(), engine="julia").u[-1]
+    torch.testing.assert_close(found, ONES * math.exp(-4.0), rtol=1e-3, atol=1e-5)
+    _end(_decay(2.0), ONES)  # known already
+    _end(_decay(4.0), torch.ones(2, dtype=torch.float64))  # another shape
+    assert len(traced) == 4
+
+
+def test_tensors_of_closures_are_freed_with_them():
+    def solve_once():
+        scale, shift = torch.ones(3, dtype=torch.float64, requires_grad=True), torch.ones(3, dtype=torch.float64)
+        prob = de.ODEProblem(lambda u, p, t: shift - scale * u, ONES, (0.0, 1.0))
+        sol = de.solve(prob, de.Tsit5(), engine="julia", compile=True, saveat=[1.0])
+        sol.u.sum().backward()
+        return weakref.ref(scale), weakref.ref(shift)
+
+    solve_once()  # the algorithm stays
+    before = _count()
+    for _ in range(3):
+        died = solve_once()
         gc.collect()
-        return _bridge.start().call("handle_count")
-
-    for rate in range(_compiler.VARIANTS):
-        _end(decay(1.0 + 0.01 * rate), ONES)
-    before = count()
-    for rate in range(3):
-        _end(decay(2.0 + 0.01 * rate), ONES)
-    assert count() == before
+        assert [reference() for reference in died] == [None, None]
+    assert _count() == before
 
 
 def test_an_object_that_is_gone_takes_its_code_along(traced):
@@ -392,3 +411,160 @@ def test_an_array_that_changes_in_place_is_seen(traced):
     first = _end(f, ONES)
     rates[0] = 5.0
     assert not torch.equal(_end(f, ONES), first)
+
+
+# ---- tensors that are read as numbers
+
+
+def test_a_number_read_from_a_tensor_is_seen_to_change(traced):
+    rate = torch.tensor(1.0, dtype=torch.float64)
+
+    def f(u, p, t):
+        return -rate.item() * u
+
+    first = _end(f, ONES)
+    rate.fill_(2.0)
+    assert not torch.equal(_end(f, ONES), first)
+    rate.fill_(1.0)
+    assert torch.equal(_end(f, ONES), first)
+    assert len(traced) == 2
+
+
+def test_a_flag_in_a_buffer_is_seen_to_change(net, traced):
+    net.register_buffer("reverse", torch.tensor(False))
+
+    def f(u, p, t):
+        return -net(u, p, t) if net.reverse.item() else net(u, p, t)
+
+    first = _end(f, ONES)
+    net.reverse.fill_(True)
+    assert not torch.equal(_end(f, ONES), first)
+    assert len(traced) == 2
+
+
+# ---- state of the function itself
+
+
+def test_a_function_that_counts_its_calls_is_called_back(traced):
+    class Counting(_Net):
+        calls = 0
+
+        def forward(self, u, p, t):
+            self.calls += 1
+            return super().forward(u, p, t)
+
+    net = Counting()
+    prob = de.ODEProblem(net, ONES, (0.0, 1.0))
+    with pytest.warns(de.JuliaWarning, match="changes something that it reads"):
+        de.solve(prob, de.Tsit5(), engine="julia")
+    before = net.calls
+    sol = de.solve(prob, de.Tsit5(), engine="julia")
+    assert net.calls - before >= sol.stats.nf > 0
+    assert len(traced) == 1
+
+
+def test_a_function_that_fills_a_cache_once_is_compiled(traced):
+    class Lazy(_Net):
+        factor = None
+
+        def forward(self, u, p, t):
+            if self.factor is None:
+                self.factor = 2.0
+            return self.factor * super().forward(u, p, t)
+
+    net = Lazy()
+    for _ in range(2):
+        _end(net, ONES)
+    assert len(traced) == 1
+
+
+def test_what_a_function_does_not_read_may_change(traced):
+    class Trainer:
+        def __init__(self):
+            self.net = _Net()
+            self.history = []
+
+        def f(self, u, p, t):
+            return self.net(u, p, t)
+
+    trainer = Trainer()
+    for k in range(3):
+        _end(trainer.f, ONES)
+        trainer.history.append(k)
+    assert len(traced) == 1
+
+
+# ---- derivatives that cannot be compiled
+
+
+class _OnceDifferentiable(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2.0 * x
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return cotangent.clamp(-0.5, 0.5)
+
+
+def _clipped(net):
+    """A network through which large gradients do not pass."""
+    net.register_full_backward_hook(lambda module, before, after: tuple(g.clamp(-0.5, 0.5) for g in before))
+    return net
+
+
+def test_gradients_that_a_hook_changes_are_called_back(net):
+    net = _clipped(torch.nn.Linear(3, 3, dtype=torch.float64))
+    u0 = ONES.clone().requires_grad_()
+    prob = de.ODEProblem(lambda u, p, t: net(u), u0, (0.0, 1.0))
+    with pytest.warns(de.JuliaWarning, match=r"custom autograd.Function or by hooks"):
+        sol = de.solve(prob, de.Tsit5(), engine="julia", saveat=[1.0])
+    found = torch.autograd.grad(sol.u.sum(), u0)[0]
+    expected = torch.autograd.grad(de.solve(prob, de.Tsit5(), engine="embedded", saveat=[1.0]).u.sum(), u0)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_what_has_a_gradient_of_its_own_is_called_back(traced):
+    u0 = ONES.clone().requires_grad_()
+    prob = de.ODEProblem(lambda u, p, t: -_OnceDifferentiable.apply(u), u0, (0.0, 1.0))
+    with pytest.warns(de.JuliaWarning):
+        sol = de.solve(prob, de.Tsit5(), engine="julia", saveat=[1.0])
+    found = torch.autograd.grad(sol.u.sum(), u0)[0]
+    expected = torch.autograd.grad(de.solve(prob, de.Tsit5(), engine="embedded", saveat=[1.0]).u.sum(), u0)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_function_without_compiled_gradient_is_compiled_for_a_solve_alone(net, monkeypatch):
+    def refuse(traced):
+        raise CannotCompileError("a reason")
+
+    monkeypatch.setitem(_compiled._PROGRAMS, "pull_both", refuse)
+    prob = de.ODEProblem(net, ONES.clone().requires_grad_(), (0.0, 1.0))
+    with pytest.warns(de.JuliaWarning, match="a reason"):
+        de.solve(prob, de.Tsit5(), engine="julia", sensealg=de.ReverseDiffAdjoint())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        de.solve(prob, de.Tsit5(), engine="julia", sensealg=de.ReverseDiffAdjoint())  # warned of already
+        de.solve(prob, de.Tsit5(), engine="julia", compile=True, sensealg=de.GaussAdjoint())
+        with torch.no_grad():
+            de.solve(prob, de.Tsit5(), engine="julia", compile=True)
+
+
+# ---- what torch is told for all operations
+
+
+def test_the_default_dtype_counts(traced):
+    def f(u, p, t):
+        return -u * torch.tensor(0.1)
+
+    u0 = torch.ones(3)
+    before = torch.get_default_dtype()
+    try:
+        for dtype in (torch.float32, torch.float64):
+            torch.set_default_dtype(dtype)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", de.JuliaWarning)
+                de.solve(de.ODEProblem(f, u0, (0.0, 1.0)), de.Tsit5(), engine="julia")
+    finally:
+        torch.set_default_dtype(before)
+    assert len(traced) == 2

@@ -97,3 +97,51 @@ def test_a_state_modified_after_the_solve_does_no_harm():
     with torch.no_grad():
         u0.mul_(2.0)
     assert torch.equal(torch.autograd.grad(sol.u.sum(), p)[0], expected[0])
+
+
+class Driven(torch.nn.Module):
+    """`u' = -rate u + force`, and tensors that it does not read."""
+
+    def __init__(self):
+        super().__init__()
+        self.rate = torch.nn.Parameter(tensor([1.0, 2.0]))
+        self.register_buffer("force", tensor([0.5, 0.1]))
+        self.register_buffer("average", tensor([0.0, 0.0]))
+
+    def forward(self, u, p, t):
+        return -self.rate * u + self.force + 0.0 * t
+
+
+@pytest.mark.parametrize("sensealg", SENSEALGS, ids=repr)
+def test_captured_tensors_modified_after_the_solve_are_noticed(sensealg):
+    f = Driven()
+    sol = de.solve(de.ODEProblem(f, tensor([1.0, 1.2]), (0.0, 2.0)), de.Tsit5(), saveat=0.5, sensealg=sensealg)
+    f.average.add_(1.0)  # as a running mean of the loss may be
+    torch.autograd.grad(sol.u.sum(), f.rate, retain_graph=True)
+    f.force.add_(1.0)
+    with pytest.raises(de.GradientError, match=r"a tensor that f reads was modified in place"):
+        sol.u.sum().backward()
+
+
+def test_captured_tensors_of_a_closure_modified_after_the_solve_are_noticed():
+    force, u0 = tensor([0.5, 0.1]), tensor([1.0, 1.2], grad=True)
+    sol = de.solve(de.ODEProblem(lambda u, p, t: force - u, u0, (0.0, 2.0)), de.Tsit5(), saveat=0.5)
+    force.mul_(2.0)
+    with pytest.raises(de.GradientError, match=r"a tensor that f reads was modified in place"):
+        sol.u.sum().backward()
+
+
+def test_tensors_that_f_writes_to_itself_do_no_harm():
+    """A counter of calls, or the statistics of batch normalisation."""
+    calls, rate = tensor(0.0), tensor([1.0, 2.0], grad=True)
+
+    def f(u, p, t):
+        with torch.no_grad():
+            calls.add_(1.0)
+        return -rate * u
+
+    prob = de.ODEProblem(f, tensor([1.0, 1.2]), (0.0, 2.0))
+    sols = [de.solve(prob, de.Tsit5(), saveat=0.5, sensealg=de.GaussAdjoint()) for _ in range(2)]
+    gradients = [torch.autograd.grad(sol.u.sum(), rate, retain_graph=True)[0] for sol in (*sols, sols[0])]
+    assert torch.equal(gradients[0], gradients[1])
+    assert torch.equal(gradients[0], gradients[2])

@@ -1,18 +1,23 @@
 """A torch right-hand side compiled to Julia."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
+from torch.overrides import TorchFunctionMode
 
 from ..._errors import UnsupportedError
-from ..._rhs import RightHandSide, directional_derivative
+from ..._fingerprint import digest
+from ..._rhs import Probe, RightHandSide, directional_derivative, graph_nodes
 from ._arguments import address
 from ._bridge import Bridge, Handle
 from ._callbacks import Poll, Products
 from .compiler._functions import (
     Inputs,
+    Reference,
     TracedFunction,
     derivative_program,
     pull_both_program,
@@ -33,13 +38,13 @@ class _Loaded:
 
     handle: Handle
     source: Source
-    constants: list[Tensor]
+    constants: list[Reference]
     dense: list[Tensor] = field(default_factory=list)
 
     def refresh(self, bridge: Bridge) -> None:
         """Let it read its constants where they are now."""
         before = list(map(address, self.dense))
-        self.dense = [tensor.detach().contiguous() for tensor in self.constants]
+        self.dense = [tensor().detach().contiguous() for tensor in self.constants]
         now = list(map(address, self.dense))
         if now != before:
             bridge.call("set_constants", self.handle.number, ",".join(map(str, now)), _types(self.source.constants))
@@ -83,8 +88,8 @@ class Needs:
         return tuple(name if want else "" for name, want in zip(_PROGRAMS, wanted, strict=True))
 
 
-def trace_right_hand_side(rhs: RightHandSide) -> TracedFunction:
-    """A right-hand side as a graph.
+def trace_right_hand_side(rhs: RightHandSide, borrowed: Sequence[Tensor] = ()) -> TracedFunction:
+    """A right-hand side as a graph; captured tensors that are `borrowed` are not kept alive.
 
     Raises:
         CannotCompileError: it has none, or not one that can be compiled.
@@ -97,24 +102,37 @@ def trace_right_hand_side(rhs: RightHandSide) -> TracedFunction:
     def call(u: Tensor, leaves: list[Tensor], t: Tensor) -> Tensor:
         return rhs.with_leaves(leaves)(u, t)
 
-    return TracedFunction(call, Inputs(rhs.u0, rhs.leaves, rhs.time(0.0)), rhs.parameters)
+    return TracedFunction(call, Inputs(rhs.u0, rhs.leaves, rhs.time(0.0)), rhs.parameters, borrowed)
 
 
 class CompiledFunction:
     """One torch function at one shape: traced once, its derivatives compiled as they are asked for.
 
-    Attributes:
-        probe: what was found out of the function before it was traced, true for all right-hand sides that share it.
+    Arguments:
+        bridge: the running Julia.
+        rhs: a right-hand side to trace.
+        borrowed: captured tensors that live as long as the function is called. The others are kept alive.
     """
 
-    def __init__(self, bridge: Bridge, rhs: RightHandSide) -> None:
-        self.probe = rhs.probe
+    def __init__(self, bridge: Bridge, rhs: RightHandSide, borrowed: Sequence[Tensor]) -> None:
         self._bridge = bridge
         self._single = rhs.dtype == torch.float32
         self._n = rhs.numel
-        self._traced = trace_right_hand_side(rhs)
+        self._traced = trace_right_hand_side(rhs, borrowed)
+        self._reads = [(tensor, digest(tensor())) for tensor in self._traced.reads]
+        self._probe, self._extra = rhs.probe, [self._traced.reference(q) for q in rhs.probe.extra] if rhs.probe else []
         self._loaded: dict[str, _Loaded] = {}
         self._assembled: dict[Needs, Handle] = {}
+        self._refused: dict[Needs, CannotCompileError] = {}
+
+    @property
+    def probe(self) -> Probe | None:
+        """What was found out of the function before it was traced, true for all right-hand sides that share it."""
+        return replace(self._probe, extra=[q() for q in self._extra]) if self._probe else None
+
+    def is_current(self) -> bool:
+        """Whether the tensors whose contents were taken to be constant have not changed."""
+        return all(digest(tensor()) == contents for tensor, contents in self._reads)
 
     # ---- functions
 
@@ -130,7 +148,7 @@ class CompiledFunction:
                 "" if generic else _types(source.buffers),
                 _types(source.constants),
             )
-            constants = [program.constants[array] for array in source.constants]
+            constants = [self._traced.reference(program.constants[array]) for array in source.constants]
             loaded = _Loaded(self._bridge.keep(number), source, constants)
             if not generic:
                 self._verify(name, loaded, rhs)
@@ -168,7 +186,7 @@ class CompiledFunction:
         with torch.enable_grad():
             leaves = [leaf.detach().requires_grad_() for leaf in rhs.leaves]
             x, time = u.requires_grad_(), rhs.time(t).requires_grad_()
-            k, cotangent = rhs.with_leaves(leaves)(x, time), λ
+            k, cotangent = _without_hooks(lambda: rhs.with_leaves(leaves)(x, time)), λ
             if name == "pull_tangent":
                 k = directional_derivative(k, (x, time), λ, direction)
                 cotangent = torch.ones_like(k)
@@ -207,13 +225,20 @@ class CompiledFunction:
 
     # ---- right-hand sides
 
-    def prepare(self, rhs: RightHandSide, needs: Needs) -> None:
-        """Compile what is not compiled yet."""
-        if needs not in self._assembled:
-            numbers = [self._load(name, rhs).handle.number if name else 0 for name in needs.functions]
-            self._assembled[needs] = self._bridge.keep(
-                self._bridge.call("compiled_functions", self._single, *numbers, self._n if needs.jacobian else 0)
-            )
+    def prepare(self, rhs: RightHandSide, needs: Needs) -> CannotCompileError | None:
+        """Compile what is not compiled yet; returns what stands in the way, if something does."""
+        if needs not in self._assembled and needs not in self._refused:
+            try:
+                self._assembled[needs] = self._assemble(rhs, needs)
+            except CannotCompileError as error:
+                self._refused[needs] = with_line(error, rhs)
+        return self._refused.get(needs)
+
+    def _assemble(self, rhs: RightHandSide, needs: Needs) -> Handle:
+        numbers = [self._load(name, rhs).handle.number if name else 0 for name in needs.functions]
+        return self._bridge.keep(
+            self._bridge.call("compiled_functions", self._single, *numbers, self._n if needs.jacobian else 0)
+        )
 
     def right_hand_side(self, rhs: RightHandSide, parameters: Tensor, poll: Poll, needs: Needs) -> int:
         """Handle of a right-hand side at these parameters, which must be kept while it is used."""
@@ -226,6 +251,29 @@ class CompiledFunction:
             parameters.numel(),
             poll.address,
         )
+
+
+def _without_hooks(evaluate: Callable[[], Tensor]) -> Tensor:
+    """What `evaluate` returns, with a graph that only torch's own operations made.
+
+    Raises:
+        CannotCompileError: the gradient passes through code of the user's, which tracing does not see.
+    """
+    with _Hooks() as hooks:
+        k = evaluate()
+    if hooks.registered or any(isinstance(node, BackwardCFunction) for node in graph_nodes(k)):
+        raise CannotCompileError("its gradient is made by a custom autograd.Function or by hooks")
+    return k
+
+
+class _Hooks(TorchFunctionMode):
+    """Notes whether tensors are given hooks."""
+
+    registered = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.registered |= func is Tensor.register_hook
+        return func(*args, **(kwargs or {}))
 
 
 def with_line(error: CannotCompileError, rhs: RightHandSide) -> CannotCompileError:

@@ -3,24 +3,23 @@
 import threading
 import warnings
 import weakref
-from dataclasses import dataclass
-from functools import partial
-from types import FunctionType, MethodType
+from collections import deque
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from ..._errors import JuliaWarning, UnsupportedError
+from ..._fingerprint import Fingerprint
 from ..._parameters import structure
 from ..._problems import ODEProblem
 from ..._rhs import Probe, RightHandSide
 from ._bridge import Bridge
 from ._compiled import CompiledFunction, Needs, with_line
-from .compiler._fingerprint import Fingerprint
 from .compiler._trace import CannotCompileError
 
 VARIANTS = 32
-"""So many compiled functions are kept of one function that is made anew, with other values, for every solve."""
+"""So often a function is compiled because a number that it reads has changed. Julia never frees code."""
 
 Result = CompiledFunction | CannotCompileError
 
@@ -30,12 +29,22 @@ class Signature:
     """What compiled code depends on: everything but the numbers in tensors.
 
     Attributes:
-        value: equal for problems that can share a compiled function.
-        objects: what counts by identity in it.
+        kind: the shapes and dtypes of `u` and `p`, and what torch was told for all operations.
+        fingerprint: what `f` reads.
     """
 
-    value: Any
-    objects: list[Any]
+    kind: Any
+    fingerprint: Fingerprint
+
+    @property
+    def identity(self) -> Any:
+        """The same for problems of one kind whose `f` reads the same objects."""
+        return self.kind, tuple(map(id, self.fingerprint.objects))
+
+
+def _signature(prob: ODEProblem) -> Signature:
+    modes = torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
+    return Signature((prob.u0.shape, prob.u0.dtype, structure(prob.p), modes), Fingerprint(prob.f))
 
 
 class CompilableRightHandSide(RightHandSide):
@@ -46,8 +55,34 @@ class CompilableRightHandSide(RightHandSide):
     """
 
     def __init__(self, prob: ODEProblem, probe: Probe | None, signature: Signature) -> None:
-        super().__init__(prob, probe)
+        super().__init__(prob, probe, signature.fingerprint.tensors)
         self.signature = signature
+
+
+@dataclass(eq=False)
+class _Group:
+    """What became of the functions of one kind that read the same objects.
+
+    Attributes:
+        held: weak references to the objects, or those that cannot be watched themselves.
+        results: by the values of their fingerprints; several where tensors were read as numbers.
+        refused: why none of them can be compiled.
+        count: how many were compiled.
+    """
+
+    held: list[Any]
+    results: dict[Any, list[Result]] = field(default_factory=dict)
+    refused: CannotCompileError | None = None
+    count: int = 0
+
+    def get(self, signature: Signature) -> Result | None:
+        """What became of a function, if that is known."""
+        if self.refused is not None:
+            return self.refused
+        for result in self.results.get(signature.fingerprint.value, ()):
+            if isinstance(result, CannotCompileError) or result.is_current():
+                return result
+        return None
 
 
 class Compiler:
@@ -55,17 +90,20 @@ class Compiler:
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._known: dict[int, _Variants] = {}
+        self._groups: dict[Any, _Group] = {}
+        self._unwatched: deque[Any] = deque()  # the groups that are not forgotten by themselves
         self._lock = threading.RLock()  # torch traces one function at a time
 
     def right_hand_side(self, prob: ODEProblem) -> CompilableRightHandSide:
         """The right-hand side of a problem; `f` is not evaluated for it where it has been compiled already."""
-        of_f = Fingerprint(prob.f)
-        value = (prob.u0.shape, prob.u0.dtype, structure(prob.p), torch.is_grad_enabled(), of_f.value)
-        signature = Signature(value, of_f.objects)
-        found = self._variants(prob.f).get(signature)
-        probe = found.probe if isinstance(found, CompiledFunction) else None
-        return CompilableRightHandSide(prob, probe, signature)
+        signature = _signature(prob)
+        with self._lock:
+            found = self._get(signature)
+            probe = found.probe if isinstance(found, CompiledFunction) else None
+        rhs = CompilableRightHandSide(prob, probe, signature)
+        if found is None:
+            rhs.signature = _signature(prob)  # the first call of f may have filled a cache of its own
+        return rhs
 
     def get(self, rhs: CompilableRightHandSide, needs: Needs, *, required: bool) -> CompiledFunction | None:
         """The compiled function, or `None` where it must be called back; says so the first time.
@@ -74,7 +112,9 @@ class Compiler:
             UnsupportedError: it was `required` and is not possible; the message says why.
         """
         with self._lock:
-            found = self._find(rhs, needs)
+            found = self._get(rhs.signature) or self._make(rhs)
+            if isinstance(found, CompiledFunction):
+                found = found.prepare(rhs, needs) or found
         if isinstance(found, CompiledFunction):
             return found
         if required:
@@ -89,64 +129,47 @@ class Compiler:
             )
         return None
 
-    def _find(self, rhs: CompilableRightHandSide, needs: Needs) -> Result:
-        variants = self._variants(rhs.function)
-        found = variants.get(rhs.signature)
-        if isinstance(found, CannotCompileError):
-            return found
+    def _get(self, signature: Signature) -> Result | None:
+        group = self._groups.get(signature.identity)
+        return None if group is None else group.get(signature)
+
+    def _make(self, rhs: CompilableRightHandSide) -> Result:
+        signature = rhs.signature
+        group = self._groups.get(signature.identity)
+        if group is None:
+            group = self._new_group(signature)
+        if group.count == VARIANTS:
+            group.refused = CannotCompileError(
+                f"it has been compiled {VARIANTS} times, each time with another number in it; pass what changes in p"
+            )
+            return group.refused
+        group.count += 1
         result: Result
         try:
-            result = CompiledFunction(self._bridge, rhs) if found is None else found
-            result.prepare(rhs, needs)
+            result = CompiledFunction(self._bridge, rhs, signature.fingerprint.tensors)
         except CannotCompileError as error:
             result = with_line(error, rhs)
-        if result is not found:
-            variants.put(rhs.signature, result)
+        if Fingerprint(rhs.function).value != signature.fingerprint.value:
+            result = group.refused = CannotCompileError("it changes something that it reads, when it is called")
+        group.results.setdefault(signature.fingerprint.value, []).append(result)
         return result
 
-    def _variants(self, f: Any) -> "_Variants":
-        owner = _owner(f)
-        variants = self._known.get(id(owner))
-        if variants is None:
-            variants = _Variants()
-            if _can_be_watched(owner):  # else it is compiled for this solve only
-                weakref.finalize(owner, self._known.pop, id(owner), None)
-                self._known[id(owner)] = variants
-        return variants
-
-
-def _owner(f: Any) -> Any:
-    """What lives as long as compiled code of `f` can be of use: closures and bound methods come and go."""
-    if isinstance(f, partial):
-        return _owner(f.func)
-    if isinstance(f, MethodType):
-        return f.__self__
-    return f.__code__ if isinstance(f, FunctionType) else f
-
-
-class _Variants:
-    """What became of one function in its latest variants, by their signatures."""
-
-    def __init__(self) -> None:
-        self._found: dict[Any, tuple[Result, list[Any]]] = {}
-
-    def get(self, signature: Signature) -> Result | None:
-        found = self._found.get(signature.value)
-        return None if found is None else found[0]
-
-    def put(self, signature: Signature, result: Result) -> None:
-        """Keep a result while everything that the signature names is alive."""
-        value, found = signature.value, self._found
+    def _new_group(self, signature: Signature) -> _Group:
+        """A group that is forgotten when one of its objects dies, whose address may become another one's."""
+        groups, identity = self._groups, signature.identity
 
         def forget(_: object) -> None:
-            found.pop(value, None)
+            groups.pop(identity, None)
 
-        # an object is watched, or else kept alive, so that its address cannot become that of another one
-        held = [weakref.ref(thing, forget) if _can_be_watched(thing) else thing for thing in signature.objects]
-        found.pop(value, None)
-        found[value] = result, held
-        while len(found) > VARIANTS:
-            found.pop(next(iter(found)), None)
+        objects = signature.fingerprint.objects
+        watched = [_can_be_watched(thing) for thing in objects]
+        group = _Group([weakref.ref(x, forget) if watch else x for x, watch in zip(objects, watched, strict=True)])
+        self._groups[identity] = group
+        if not all(watched):
+            self._unwatched.append(identity)
+            if len(self._unwatched) > VARIANTS:
+                groups.pop(self._unwatched.popleft(), None)
+        return group
 
 
 def _can_be_watched(thing: Any) -> bool:

@@ -42,6 +42,31 @@ def _cdist(a: Tensor, b: Tensor, p: float, compute_mode: int | None) -> Tensor:
     return torch.linalg.vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
 
 
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: Tensor | None = None,
+    scale: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    if dropout_p:
+        raise NotImplementedError("attention with dropout")
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    scores = factor * (query @ key.mT)
+    if is_causal:
+        rows, columns = scores.shape[-2:]
+        allowed = torch.ones(rows, columns, dtype=torch.bool, device=query.device).tril()
+        scores = scores.masked_fill(~allowed, -torch.inf)
+    if attn_mask is not None:
+        scores = scores + attn_mask
+    # in memory the heads of one position lie together, which views of the result rely on
+    result = (scores.softmax(-1) @ value).transpose(1, 2).contiguous().transpose(1, 2)
+    return result, scores.logsumexp(-1)
+
+
 def _copy(a: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     # what is left of `a.copy_(source)`, for which torch has no derivative
     return source.to(a.dtype).expand(a.shape).clone()
@@ -51,5 +76,6 @@ DIFFERENTIABLE: dict[Any, Callable[..., Any]] = {
     torch.ops.aten._linalg_det.default: _det,
     torch.ops.aten._linalg_slogdet.default: _slogdet,
     torch.ops.aten._cdist_forward.default: _cdist,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
     torch.ops.aten.copy.default: _copy,
 }

@@ -1,13 +1,14 @@
 """The functions of a right-hand side that the solvers need, as programs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
+from torch.utils.weak import TensorWeakRef
 
 from . import (  # noqa: F401 - they register their rules
     _convolution_rules,
@@ -17,14 +18,16 @@ from . import (  # noqa: F401 - they register their rules
     _reduction_rules,
     _view_rules,
 )
+from ._location import A_WRITE
 from ._lowering import RULES, Lowering, Value
+from ._observer import Observer
 from ._program import Array, Place, Program, contiguous_strides
-from ._trace import CannotCompileError, captured, trace
+from ._trace import WRITES_OUTSIDE, CannotCompileError, captured, trace
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a right-hand side is a function of.
+    """What a right-hand side is a function of: tensors of the right shape and dtype, whose contents do not count.
 
     Attributes:
         u: a state.
@@ -36,54 +39,113 @@ class Inputs:
     leaves: list[Tensor]
     t: Tensor
 
+    def without_contents(self) -> "Inputs":
+        """The same shapes and dtypes on next to no memory."""
+        return Inputs(_empty_like(self.u), list(map(_empty_like, self.leaves)), _empty_like(self.t))
+
+
+def _empty_like(tensor: Tensor) -> Tensor:
+    return tensor.new_empty(()).expand(tensor.shape)
+
+
+Reference = Callable[[], Tensor]
+"""Gives a tensor that somebody else keeps."""
+
 
 class TracedFunction:
     """A right-hand side as a graph whose captured tensors are arguments.
 
+    Arguments:
+        function: the function of a state, the tensors of `p` and a time.
+        inputs: tensors to trace it with.
+        wanted: captured tensors that are to belong to the flat parameters.
+        borrowed: captured tensors that live as long as the function is called. The others are kept alive.
+
     Attributes:
-        parameters: captured tensors that belong to the flat parameters, behind the leaves of `p`.
+        inputs: those that it was traced with, without contents.
+        reads: captured tensors whose contents the graph takes to be constant, since they were made Python numbers.
     """
 
     def __init__(
-        self, function: Callable[[Tensor, list[Tensor], Tensor], Tensor], inputs: Inputs, wanted: Sequence[Tensor]
+        self,
+        function: Callable[[Tensor, list[Tensor], Tensor], Tensor],
+        inputs: Inputs,
+        wanted: Sequence[Tensor],
+        borrowed: Sequence[Tensor] = (),
     ) -> None:
-        self.inputs = inputs
-        self._graph = trace_plain(function, inputs)
+        self.inputs = inputs.without_contents()
+        observer = Observer(_flat(function, len(inputs.leaves)))
+        # in torch's own operations, which can be differentiated again
+        self._graph = trace(observer, (inputs.u, *inputs.leaves, inputs.t), decompose=False)
+        if any(_writes_to(user, node) for node in self._attributes() for user in node.users):
+            raise CannotCompileError(WRITES_OUTSIDE, operation=A_WRITE)
+        observer.note_reads(self._graph)
+        self._graph.graph.eliminate_dead_code()
+        self._borrowed = {id(tensor) for tensor in borrowed}
+        self.reads = [self.reference(tensor) for tensor in observer.reads]
+        self._captured = self._take_captured()
         known = {id(q) for q in wanted}
-        self._names: list[str] = []
-        self.parameters: list[Tensor] = []
-        for node in self._graph.graph.nodes:
-            if node.op == "get_attr":
-                tensor = captured(self._graph, str(node.target))
-                if id(tensor) in known and str(node.target) not in self._names:
-                    self._names.append(str(node.target))
-                    self.parameters.append(tensor)
+        self._names = [name for name, tensor in self._captured.items() if id(tensor()) in known]
+
+    def _take_captured(self) -> dict[str, Reference]:
+        """The tensors behind the attributes of the graph, which gives them up."""
+        tensors = {str(node.target): captured(self._graph, str(node.target)) for node in self._attributes()}
+        names = {id(tensor): name for name, tensor in tensors.items()}
+        for node in self._attributes():
+            node.target = names[id(tensors[str(node.target)])]  # one name for each tensor
+        for name in tensors:
+            delattr(self._graph, name)
+        return {name: self.reference(tensors[name]) for name in names.values()}
+
+    def _attributes(self) -> Iterable[Node]:
+        return self._graph.graph.find_nodes(op="get_attr")
+
+    def reference(self, tensor: Tensor) -> Reference:
+        """The tensor, which is kept alive unless it is borrowed."""
+        if id(tensor) not in self._borrowed:
+            return lambda: tensor
+        weak = TensorWeakRef(tensor)
+
+        def get() -> Tensor:
+            found = weak()
+            assert found is not None, "what a function reads lives as long as the function"
+            return found
+
+        return get
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The captured tensors that belong to the flat parameters, behind the leaves of `p`."""
+        return [self._captured[name]() for name in self._names]
 
     def __call__(self, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> Tensor:
         """The function with other values of the captured parameters."""
-        replaced = dict(zip(self._names, parameters, strict=True))
-        return _Interpreter(self._graph, replaced).run(u, *leaves, t)
+        tensors = {name: tensor() for name, tensor in self._captured.items()}
+        tensors.update(zip(self._names, parameters, strict=True))
+        return _Interpreter(self._graph, tensors).run(u, *leaves, t)
 
 
-def trace_plain(function: Callable[[Tensor, list[Tensor], Tensor], Tensor], inputs: Inputs) -> GraphModule:
-    """The graph in torch's own operations, which can be differentiated again."""
-    count = len(inputs.leaves)
+def _writes_to(user: Node, node: Node) -> bool:
+    schema = getattr(user.target, "_schema", None)
+    return schema is not None and schema.is_mutable and user.args[0] is node
 
+
+def _flat(function: Callable[[Tensor, list[Tensor], Tensor], Tensor], count: int) -> Callable[..., Tensor]:
     def flat(u: Tensor, *rest: Tensor) -> Tensor:
         return function(u, list(rest[:count]), rest[count])
 
-    return trace(flat, (inputs.u, *inputs.leaves, inputs.t), decompose=False)
+    return flat
 
 
 class _Interpreter(torch.fx.Interpreter):
-    """Runs a graph with some of its attributes replaced."""
+    """Runs a graph with its attributes taken from elsewhere."""
 
-    def __init__(self, graph: GraphModule, replaced: dict[str, Tensor]) -> None:
+    def __init__(self, graph: GraphModule, tensors: dict[str, Tensor]) -> None:
         super().__init__(graph)
-        self._replaced = replaced
+        self._tensors = tensors
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        return self._replaced[target] if target in self._replaced else super().get_attr(target, args, kwargs)
+        return self._tensors[target]
 
 
 def derivative_program(f: TracedFunction) -> Program:

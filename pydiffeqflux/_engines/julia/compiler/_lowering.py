@@ -213,7 +213,8 @@ class Lowering:
     # ---- graphs
 
     def lower(self, graph: GraphModule, inputs: Sequence[Value]) -> list[Any]:
-        """Lower every operation; returns the values of the outputs."""
+        """Lower every operation that an output depends on; returns the values of the outputs."""
+        graph.graph.eliminate_dead_code()
         environment: dict[Node, Any] = {}
         supply = iter(inputs)
         for node in graph.graph.nodes:

@@ -35,7 +35,7 @@ class CannotCompileError(Exception):
 
 
 VALUES = "it depends on values, not only on shapes"
-_WRITES_OUTSIDE = "it writes in place to a tensor that is not its own"
+WRITES_OUTSIDE = "it writes in place to a tensor that is not its own"
 _WRITES = (torch.ops.aten.copy_.default, torch.ops.prims.copy_to.default)
 
 
@@ -45,7 +45,8 @@ def trace(
     """The graph of a function at the shapes and dtypes of `arguments`, which are not computed with.
 
     Operations, but those named in `keep`, are decomposed into torch's primitives, unless `decompose` is false; in-place
-    ones are replaced by their functional forms. Tensors that the function captures become attributes of the graph.
+    ones are replaced by their functional forms. Tensors that the function captures become attributes of the graph. What
+    nothing depends on is left in it.
 
     Raises:
         CannotCompileError: the function branches on values, or cannot be traced for another reason.
@@ -76,13 +77,12 @@ def trace(
         raise
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
-        if "mutating a non-functional tensor" in first:
-            raise CannotCompileError(_WRITES_OUTSIDE, operation=A_WRITE) from error
-        raise CannotCompileError(f"torch cannot trace it: {first}", _line_of(error)) from error
+        if "mutating a non-functional tensor" in first or "mutate a captured Tensor" in first:
+            raise CannotCompileError(WRITES_OUTSIDE, operation=A_WRITE) from error
+        raise CannotCompileError(f"torch cannot trace it: {first.split('. ')[0]}", _line_of(error)) from error
     for node in graph.graph.nodes:
         if node.target in _WRITES:
-            raise CannotCompileError(_WRITES_OUTSIDE, operation=A_WRITE)
-    graph.graph.eliminate_dead_code()
+            raise CannotCompileError(WRITES_OUTSIDE, operation=A_WRITE)
     return graph
 
 

@@ -1,0 +1,119 @@
+"""What a function does that its graph does not show: it reads numbers out of tensors, and cuts off gradients."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor, maybe_current_level
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.fx import GraphModule
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from ._trace import CannotCompileError, captured
+
+_READS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
+"""Operations whose result is a Python number, which the graph takes to be constant."""
+
+_COPIES = (torch.Tensor.tolist, torch.tensor, torch.Tensor.new_tensor)
+"""Functions that read numbers without such an operation."""
+
+_CONVERSIONS = (torch.as_tensor, torch.asarray)
+"""Functions that do so where they are given lists of tensors, but leave a tensor as it is."""
+
+_DATA: Any = vars(torch._C.TensorBase)["data"]
+
+_OPERATORS_IN_PLACE = frozenset(
+    f"__{name}__"
+    for name in ("setitem", "iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor")
+)
+
+
+class Observer:
+    """Calls a function under the tracer, and sees to what the graph does not show.
+
+    What is computed under `torch.no_grad` is detached, so that the graph has the gradient that autograd gives.
+
+    Attributes:
+        reads: real tensors whose contents were made Python numbers, which the graph takes to be constant.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.reads: list[Tensor] = []
+        self._function = function
+
+    def __call__(self, *arguments: Tensor) -> Any:
+        if not torch.is_grad_enabled():  # then the graph will not be differentiated
+            with _Operations(self.reads):
+                return self._function(*arguments)
+        with _Calls(self.reads), _Operations(self.reads):
+            return self._function(*arguments)
+
+    def note_reads(self, graph: GraphModule) -> None:
+        """Add the captured tensors that such a number was computed from."""
+        stack = [node for node in graph.graph.nodes if node.target in _READS]
+        seen = set(stack)
+        while stack:
+            node = stack.pop()
+            if node.op == "get_attr":
+                self.reads.append(captured(graph, str(node.target)))
+            fresh = set(node.all_input_nodes) - seen
+            seen |= fresh
+            stack.extend(fresh)
+
+
+class _Operations(TorchDispatchMode):
+    def __init__(self, reads: list[Tensor]) -> None:
+        super().__init__()
+        self._found = reads
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _READS:
+            self._found.extend(x for x in args if isinstance(x, Tensor) and not isinstance(x, FakeTensor))
+        return func(*args, **(kwargs or {}))
+
+
+class _Calls(TorchFunctionMode):
+    def __init__(self, reads: list[Tensor]) -> None:
+        super().__init__()
+        self._found = reads
+        self._disabled_at = 0  # the level of torch.func's transforms where gradients were switched off
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch._C._set_grad_enabled:
+            self._switch(*args)
+        elif func in (_DATA.__get__, _DATA.__set__):
+            raise CannotCompileError("it uses the attribute data of a tensor; write detach()")
+        elif func in _COPIES or (func in _CONVERSIONS and args and not isinstance(args[0], Tensor)):
+            self._read((args, kwargs.get("data")))
+        elif not torch.is_grad_enabled() and _writes(func, kwargs):
+            raise CannotCompileError("it writes in place under torch.no_grad()")
+        result = func(*args, **kwargs)
+        return result if torch.is_grad_enabled() else tree_map_only(Tensor, Tensor.detach, result)
+
+    def _switch(self, enabled: bool) -> None:
+        level = maybe_current_level() or 0
+        if not enabled and torch.is_grad_enabled():
+            self._disabled_at = level
+        elif enabled and not torch.is_grad_enabled() and level > self._disabled_at:
+            raise CannotCompileError("it uses torch.func under torch.no_grad()")
+
+    def _read(self, arguments: Any) -> None:
+        for leaf in tree_leaves(arguments):
+            if isinstance(leaf, Tensor):
+                if not _is_real(leaf):
+                    raise CannotCompileError("it makes numbers of tensors that it has computed")
+                self._found.append(leaf)
+
+
+def _is_real(tensor: Tensor) -> bool:
+    return not isinstance(tensor, FakeTensor) and not is_functorch_wrapped_tensor(tensor)
+
+
+def _writes(func: Any, kwargs: dict[str, Any]) -> bool:
+    name = getattr(func, "__name__", "")
+    in_place = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
+    return in_place or name in _OPERATORS_IN_PLACE or bool(kwargs.get("inplace")) or kwargs.get("out") is not None

@@ -1,0 +1,225 @@
+"""What the graph of a function does not show by itself. None of this needs Julia."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from problems import tensor
+
+from pydiffeqflux._engines.julia.compiler._functions import (
+    Inputs,
+    TracedFunction,
+    derivative_program,
+    pull_both_program,
+    pull_tangent_program,
+)
+from pydiffeqflux._engines.julia.compiler._trace import CannotCompileError
+
+SCALE = tensor(2.0)
+WEIGHTS = tensor([2.0, 1.0, 0.5])
+INDEX = torch.tensor(1)
+
+
+def _traced(f, *, wanted=(), borrowed=()):
+    inputs = Inputs(torch.zeros(3, dtype=torch.float64), [], tensor(0.0))
+    return TracedFunction(lambda u, leaves, t: f(u), inputs, wanted, borrowed)
+
+
+def _gradient(f, u):
+    x = u.clone().requires_grad_()
+    k = f(x)
+    return torch.autograd.grad(k.sum(), x)[0] if k.requires_grad else torch.zeros_like(u)
+
+
+# ---- numbers that are read out of tensors
+
+
+@pytest.mark.parametrize(
+    ("f", "read"),
+    [
+        (lambda u: u * SCALE.item(), SCALE),
+        (lambda u: u * float(SCALE), SCALE),
+        (lambda u: u * float(SCALE * 2), SCALE),
+        (lambda u: u * WEIGHTS.tolist()[0], WEIGHTS),
+        (lambda u: u[: int(SCALE)].sum() * u, SCALE),
+        (lambda u: u[INDEX] * u, INDEX),
+        (lambda u: torch.add(u, u, alpha=SCALE), SCALE),
+        (lambda u: u * torch.tensor([SCALE, 1.0, 2.0]), SCALE),
+        (lambda u: u * torch.as_tensor([SCALE, 1.0, 2.0]), SCALE),
+        (lambda u: u if torch.equal(WEIGHTS, WEIGHTS) else -u, WEIGHTS),
+        (lambda u: u * (2.0 if SCALE.item() > 1 else 3.0), SCALE),
+    ],
+    ids=range(11),
+)
+def test_reading_a_number_is_noticed(f, read):
+    assert any(reference() is read for reference in _traced(f).reads)
+
+
+def test_what_is_computed_with_is_not_read():
+    traced = _traced(lambda u: u * SCALE * torch.tensor([1.0, 2.0, 3.0]) + float(torch.tensor(2.0) * 3))
+    assert not any(reference() is SCALE for reference in traced.reads)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda u: u * torch.tensor([u[0], 1.0, 2.0]),
+        lambda u: u * torch.tensor([SCALE * 2, 1.0, 2.0]),
+        lambda u: u * torch.tensor(u),
+        lambda u: u * (u.sum() * 2).item(),
+        lambda u: u * u.tolist()[0],
+        lambda u: u if SCALE * u[0] > 0 else -u,
+    ],
+    ids=range(6),
+)
+@pytest.mark.filterwarnings("ignore:To copy construct")
+def test_numbers_of_computed_tensors_are_refused(f):
+    with pytest.raises(CannotCompileError):
+        derivative_program(_traced(f))
+
+
+# ---- parts without gradient
+
+
+def _frozen_part(u):
+    with torch.no_grad():
+        threshold = torch.relu(u - 100.0)  # its derivative is zero at small u only
+    return u * (1 + threshold)
+
+
+def _frozen_inside_a_transform(u):
+    def energy(v):
+        with torch.no_grad():
+            weight = v.cos()
+        return (v.sin() * weight).sum()
+
+    return torch.func.grad(energy)(u)
+
+
+def _thawed(u):
+    with torch.no_grad(), torch.enable_grad():
+        return u.sin()
+
+
+@torch.no_grad()
+def _frozen_completely(u):
+    return u.sin()
+
+
+def _frozen_in_inference_mode(u):
+    with torch.inference_mode():
+        factor = u.sin()
+    return u * factor.clone()
+
+
+FROZEN = [_frozen_part, _frozen_inside_a_transform, _thawed, _frozen_completely, lambda u: u * u.sin().detach()]
+
+
+@pytest.mark.parametrize("f", FROZEN, ids=lambda f: f.__name__)
+def test_gradients_are_cut_where_torch_cuts_them(f):
+    traced = _traced(f)
+    for u in (tensor([0.3, -0.2, 0.5]), tensor([150.0, 101.0, 99.0])):
+        t = tensor(0.0)
+        assert torch.equal(traced(u, [], [], t), f(u))
+        torch.testing.assert_close(_gradient(lambda x, t=t: traced(x, [], [], t), u), _gradient(f, u))
+
+
+def _writes_without_gradient(u):
+    x = u.clone()
+    with torch.no_grad():
+        x.add_(torch.relu(u - 100.0))
+    return x
+
+
+def _writes_an_element_without_gradient(u):
+    x = u.clone()
+    with torch.no_grad():
+        x[0] = 1.0
+    return x
+
+
+def _activation_in_place(u):
+    x = u * 1.0
+    with torch.no_grad():
+        F.relu(x, inplace=True)
+    return x
+
+
+def _transform_without_gradient(u):
+    with torch.no_grad():
+        s = torch.func.grad(lambda v: v.sin().sum())(u)
+    return u * s
+
+
+def _data(u):
+    return u * torch.relu(u - 100.0).data
+
+
+def _writes_data(u):
+    x = u.clone()
+    x.data = u * 3.0
+    return x
+
+
+@pytest.mark.parametrize(
+    "f",
+    [_writes_without_gradient, _writes_an_element_without_gradient, _activation_in_place, _transform_without_gradient,
+     _data, _writes_data],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+def test_what_would_have_another_gradient_is_refused(f):
+    with pytest.raises(CannotCompileError, match=r"no_grad|attribute data"):
+        _traced(f)
+
+
+def test_batch_statistics_are_not_compiled():
+    norm = torch.nn.BatchNorm1d(3, dtype=torch.float64)
+    with pytest.raises(CannotCompileError, match="writes in place"):
+        _traced(lambda u: norm(u.expand(4, 3))[0])
+    assert norm.running_mean.tolist() == [0.0, 0.0, 0.0]
+    assert norm.running_var.tolist() == [1.0, 1.0, 1.0]
+    norm.eval()
+    _traced(lambda u: norm(u.expand(4, 3))[0])
+
+
+# ---- memory
+
+
+def test_borrowed_tensors_are_not_kept_alive():
+    def make():
+        scale, buffer = tensor([1.0, 2.0, 3.0], grad=True), tensor([1.0, 0.0, 1.0])
+        traced = _traced(lambda u: scale * u + buffer, wanted=[scale], borrowed=[scale, buffer])
+        for program in (derivative_program, pull_both_program, pull_tangent_program):
+            program(traced)
+        assert [q is scale for q in traced.parameters] == [True]
+        return traced, [weakref.ref(scale), weakref.ref(buffer)]
+
+    traced, references = make()
+    gc.collect()
+    assert traced.reads == []
+    assert [reference() for reference in references] == [None, None]
+
+
+def test_tensors_that_nobody_else_has_are_kept():
+    traced = _traced(lambda u: u + torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    gc.collect()
+    u = tensor([1.0, 1.0, 1.0])
+    assert traced(u, [], [], tensor(0.0)).tolist() == [2.0, 3.0, 4.0]
+
+
+def test_the_inputs_are_not_kept():
+    u, leaf = torch.zeros(3, dtype=torch.float64), torch.zeros(1000, 1000, dtype=torch.float64)
+    traced = TracedFunction(lambda u, leaves, t: u * leaves[0].sum(), Inputs(u, [leaf], tensor(0.0)), [])
+    kept = traced.inputs.leaves[0]
+    assert kept.shape == leaf.shape
+    assert kept.untyped_storage().nbytes() == 8
+
+
+def test_a_parameter_read_twice_is_one():
+    w = tensor([1.0, 2.0, 3.0], grad=True)
+    traced = _traced(lambda u: (w * u).clone().add_(w * w), wanted=[w])
+    assert len(traced.parameters) == 1
+    u = tensor([1.0, 1.0, 1.0])
+    assert torch.equal(traced(u, [], [2 * w], tensor(0.0)), 2 * w * u + 4 * w * w)
