@@ -3,7 +3,7 @@
 import hashlib
 import sys
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
@@ -15,6 +15,7 @@ from torch import Tensor
 
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, range, type(None), torch.dtype, torch.device})
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
+_USUALLY_EMPTY = frozenset({dict, OrderedDict, set})
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 """Where a module of torch keeps attributes."""
 
@@ -164,7 +165,7 @@ class Fingerprint:
 
     def _walk_pairs(self, pairs: Mapping[Any, Any]) -> None:
         for key, value in pairs.items():
-            if isinstance(value, _CONTAINERS) and not value:  # most attributes of a module of torch
+            if type(value) in _USUALLY_EMPTY and not value:  # most attributes of a module of torch
                 continue
             if type(key) is str:
                 self._parts.append(key)

@@ -24,6 +24,7 @@ pow(x, y) = NaNMath.pow(promote(x, y)...)
 erf(x) = SpecialFunctions.erf(x)
 erfc(x) = SpecialFunctions.erfc(x)
 digamma(x) = SpecialFunctions.digamma(x)
+polygamma(order, x) = SpecialFunctions.polygamma(order, x)
 lgamma(x) = SpecialFunctions.logabsgamma(x)[1]
 
 "The larger one, and the other where one is NaN."

@@ -8,6 +8,7 @@ from pydiffeqflux._engines.julia import _bridge
 from pydiffeqflux._engines.julia._arguments import address
 from pydiffeqflux._engines.julia.compiler import _functions  # noqa: F401 - registers the rules
 from pydiffeqflux._engines.julia.compiler._lowering import JULIA_TYPES, RULES, Lowering
+from pydiffeqflux._engines.julia.compiler._observer import Observer
 from pydiffeqflux._engines.julia.compiler._program import Array, Place, Program, contiguous_strides
 from pydiffeqflux._engines.julia.compiler._source import emit
 from pydiffeqflux._engines.julia.compiler._trace import trace
@@ -109,5 +110,5 @@ def compare(function, x, *, generic=False, derivative=True):
         return worst(run(lowered(function, x), x, generic=generic), flat(function(x)))
     λ = torch.randn(function(x).shape, dtype=x.dtype, generator=torch.Generator().manual_seed(1))
     # as the engine does it: first the graph of the function, then that of its derivative
-    graph = trace(function, (x,), decompose=False)
+    graph = trace(Observer(function), (x,), decompose=False)
     return worst(run(lowered(pulled(graph), x, λ), x, λ, generic=generic), flat(pulled(function)(x, λ)))

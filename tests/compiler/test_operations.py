@@ -27,6 +27,7 @@ def _like(u, *shape):
 
 ROWS = torch.tensor([1, 0, 3, -1, 1])
 COLUMNS = torch.tensor([[0, 5], [-2, 5]])
+CONDITION = torch.tensor([[True, False, True, True, False, False]]).expand(4, 6)
 
 FAMILIES = {
     "arithmetic": lambda u: (u + 1.5 * u - 2.0) / (3.0 + u * u) + (1 - u) * u.reciprocal() + -u,
@@ -38,7 +39,7 @@ FAMILIES = {
     "arcs": lambda u: (u / 9).asin() + (u / 9).acos() + (u / 9).atanh() + u.asinh() + (2 + u.abs()).acosh(),
     "hyperbolic": lambda u: u.sinh() + u.cosh() + u.tanh(),
     "roots": lambda u: u.abs().sqrt() + u.abs().rsqrt() + torch.hypot(u, u + 1),
-    "special": lambda u: u.erf() + u.erfc() + (u.abs() + 0.5).lgamma() + torch.special.expit(u),
+    "special": lambda u: u.erf() + u.erfc() + (u.abs() + 0.5).lgamma() + (u.abs() + 0.5).digamma() + torch.special.expit(u),
     "outside of the domain": lambda u: u.log().nan_to_num(0.5) + u.sqrt().nan_to_num(2.0),
     "steps": lambda u: u * u.sign() + u * u.floor() + u * u.ceil() + u * u.round() + u * u.trunc() + u.frac(),
     "remainders": lambda u: u % 1.0 + torch.fmod(u, 0.7) + torch.remainder(u, -0.3),
@@ -69,6 +70,7 @@ FAMILIES = {
     "linear": lambda u: F.linear(u, _like(u, 5, 6), _like(u, 5)),
     "bilinear": lambda u: F.bilinear(u, u.sin(), _like(u, 5, 6, 6), _like(u, 5)),
     "attention": lambda u: F.scaled_dot_product_attention(u[None], u[None].sin(), u[None])[0],
+    "attention in heads": lambda u: F.scaled_dot_product_attention(*(u.reshape(1, 2, 4, 3), u.reshape(1, 2, 4, 3).sin(), u.reshape(1, 2, 4, 3).cos()), is_causal=True)[0],
     "cross": lambda u: torch.linalg.cross(u[:, :3], u[:, 3:]),
     "rearranged": lambda u: u.T.reshape(3, 8).T.contiguous().view(4, 6) + u.reshape(2, 2, 3, 2).permute(3, 0, 2, 1).reshape(4, 6),
     "joined": lambda u: torch.cat([u[:2], u[2:] * 2, u[:0]]) + torch.stack([u[3], u[2], u[0], u[1]]),
@@ -87,6 +89,9 @@ FAMILIES = {
     "indexed": lambda u: u[:, torch.tensor([1, 0, 3, 2, 5, 4])] + u[ROWS[:4]] + u.index_select(1, torch.arange(6).flip(0)),
     "indexed twice": lambda u: u[ROWS[:2], COLUMNS] * u[ROWS[2:4, None], :2] + u[ROWS][:2, COLUMNS].sum(-1),
     "indexed apart": lambda u: u.reshape(4, 3, 2)[ROWS[:2], :, torch.tensor([1, 0])],
+    "positions that are computed": lambda u: u * u[u.argmax() % 4, 1:2] + u[..., -u[0].argmin()][:, None] * _like(u, 9)[u.abs().sum().floor().long() % 9],
+    "tables": lambda u: u * torch.searchsorted(_like(u, 9).sort().values, u) + torch.bucketize(u.sin(), _like(u, 3, 9)[0].sort().values, right=True),
+    "captured conditions": lambda u: u[CONDITION].sum() * u * u[0, CONDITION[1]].sum(),
     "gathered": lambda u: u.gather(1, torch.tensor([[0, 5], [2, 2]])) + u.take_along_dim(ROWS[:2, None] % 4, 0)[:, :2],
     "scattered": lambda u: u.scatter(1, torch.tensor([[0, 5], [2, 1]]), u[:2, :2].sin()) + u.scatter_add(0, ROWS[:4, None].abs().expand(4, 6), u),
     "put": lambda u: torch.zeros_like(u).index_put((ROWS[:2],), u[:2]) + u.index_add(0, ROWS.abs(), u[[0, 1, 2, 3, 0]]),
@@ -102,6 +107,7 @@ FAMILIES = {
     "adaptive pooling": lambda u: F.adaptive_avg_pool2d(u[None, None], (2, 3))[0, 0],
     "max pooling": lambda u: F.max_pool2d(u[None, None], 2, 2)[0, 0] + F.max_pool1d(u[None], 3, 3).sum(),
     "upsampled": lambda u: F.interpolate(u[None, None], scale_factor=2) .sin() + F.interpolate(u[None, None], (8, 12)),
+    "upsampled linearly": lambda u: F.interpolate(u[None, None], scale_factor=2, mode="bilinear") * F.interpolate(u[None, None], (8, 12), mode="bilinear", align_corners=True),
     "upsampled by a part": lambda u: F.interpolate(u[None], 9) * F.interpolate(u[None], scale_factor=1.5),
     "dropout in eval mode": lambda u: F.dropout(u, 0.5, training=False),
     "solve": lambda u: torch.linalg.solve(torch.eye(4, dtype=u.dtype) * 3 + u @ u.T, u),

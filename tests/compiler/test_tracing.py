@@ -20,6 +20,7 @@ from pydiffeqflux._engines.julia.compiler._trace import CannotCompileError
 SCALE = tensor(2.0)
 WEIGHTS = tensor([2.0, 1.0, 0.5])
 INDEX = torch.tensor(1)
+CONDITION = torch.tensor([True, False, True])
 
 
 def _traced(f, *, wanted=(), borrowed=()):
@@ -44,22 +45,73 @@ def _gradient(f, u):
         (lambda u: u * float(SCALE * 2), SCALE),
         (lambda u: u * WEIGHTS.tolist()[0], WEIGHTS),
         (lambda u: u[: int(SCALE)].sum() * u, SCALE),
-        (lambda u: u[INDEX] * u, INDEX),
         (lambda u: torch.add(u, u, alpha=SCALE), SCALE),
         (lambda u: u * torch.tensor([SCALE, 1.0, 2.0]), SCALE),
         (lambda u: u * torch.as_tensor([SCALE, 1.0, 2.0]), SCALE),
         (lambda u: u if torch.equal(WEIGHTS, WEIGHTS) else -u, WEIGHTS),
         (lambda u: u * (2.0 if SCALE.item() > 1 else 3.0), SCALE),
     ],
-    ids=range(11),
+    ids=range(10),
 )
 def test_reading_a_number_is_noticed(f, read):
     assert any(reference() is read for reference in _traced(f).reads)
 
 
+def test_reading_a_number_is_noticed_without_gradients():
+    with torch.no_grad():
+        assert [reference() is WEIGHTS for reference in _traced(lambda u: u * WEIGHTS.tolist()[0]).reads] == [True]
+
+
 def test_what_is_computed_with_is_not_read():
     traced = _traced(lambda u: u * SCALE * torch.tensor([1.0, 2.0, 3.0]) + float(torch.tensor(2.0) * 3))
     assert not any(reference() is SCALE for reference in traced.reads)
+
+
+TABLE = tensor([[1.0, 2.0, 4.0, 8.0], [3.0, 5.0, 7.0, 9.0]])
+
+
+def _interpolated(u):
+    times = torch.linspace(0.0, 3.0, 4, dtype=u.dtype)
+    k = torch.searchsorted(times, u[0].abs().clamp(0.1, 2.9))
+    weight = u[0].abs() - times[k - 1]
+    return u * ((1 - weight) * TABLE[0, k - 1] + weight * TABLE[0][k])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        _interpolated,
+        lambda u: u * u[INDEX],
+        lambda u: u * TABLE[..., u.argmax()].sum(),
+        lambda u: u * TABLE[INDEX, 1:, None].sum() * TABLE[:, -u.argmin(), ...].prod(),
+        lambda u: u * TABLE[u.argmax() % 2, u.argmin()],
+        lambda u: u * torch.bucketize(u, TABLE[1], right=True),
+    ],
+    ids=range(6),
+)
+def test_positions_are_computed(f):
+    traced = _traced(f)
+    assert traced.reads == []
+    derivative_program(traced)
+    for u in (tensor([0.3, -0.2, 0.5]), tensor([-2.5, 6.0, 5.0]), tensor([1.2, 3.0, -9.0])):
+        assert torch.equal(traced(u, [], [], tensor(0.0)), f(u))
+
+
+def _sets_where(u):
+    out = torch.zeros_like(u)
+    out[CONDITION] = u[CONDITION].sin()
+    return out
+
+
+@pytest.mark.parametrize(
+    "f", [_sets_where, lambda u: u * u[CONDITION].sum(), lambda u: u * u[None][:, CONDITION].sum()]
+)
+def test_captured_conditions_are_read(f):
+    traced = _traced(f)
+    assert any(reference() is CONDITION for reference in traced.reads)
+    derivative_program(traced)
+    u = tensor([0.3, -0.2, 0.5])
+    assert torch.equal(traced(u, [], [], tensor(0.0)), f(u))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._decomp import get_decompositions
 
 LARGEST_DETERMINANT = 4
 """Larger ones would need a factorisation; the expansion grows as the factorial."""
@@ -67,6 +68,27 @@ def _attention(
     return result, scores.logsumexp(-1)
 
 
+def _searchsorted(
+    sorted_sequence: Tensor,
+    values: Tensor,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+) -> Tensor:
+    if sorter is not None:
+        raise NotImplementedError("searchsorted with a sorter")
+    row = sorted_sequence if sorted_sequence.ndim == 1 else sorted_sequence.unsqueeze(-2)
+    value = values.unsqueeze(-1)
+    after = row > value if right or side == "right" else row >= value
+    return (~after).sum(-1, dtype=torch.int32 if out_int32 else torch.int64)  # all of them for NaN, as in torch
+
+
+def _bucketize(values: Tensor, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
+    return _searchsorted(boundaries, values, out_int32=out_int32, right=right)
+
+
 def _copy(a: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     # what is left of `a.copy_(source)`, for which torch has no derivative
     return source.to(a.dtype).expand(a.shape).clone()
@@ -77,5 +99,14 @@ DIFFERENTIABLE: dict[Any, Callable[..., Any]] = {
     torch.ops.aten._linalg_slogdet.default: _slogdet,
     torch.ops.aten._cdist_forward.default: _cdist,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
+    torch.ops.aten.searchsorted.Tensor: _searchsorted,
+    torch.ops.aten.bucketize.Tensor: _bucketize,
     torch.ops.aten.copy.default: _copy,
 }
+"""Torch has no derivative for them, or one that has no rule or no derivative of its own."""
+
+_TORCHS_OWN = (
+    torch.ops.aten.upsample_bilinear2d.default,
+    torch.ops.aten.upsample_bilinear2d.vec,
+)
+DIFFERENTIABLE |= get_decompositions(_TORCHS_OWN)

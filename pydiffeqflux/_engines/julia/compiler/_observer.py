@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from ._indices import select, without_conditions
 from ._trace import CannotCompileError, captured
 
 _READS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
@@ -45,10 +46,9 @@ class Observer:
         self._function = function
 
     def __call__(self, *arguments: Tensor) -> Any:
-        if not torch.is_grad_enabled():  # then the graph will not be differentiated
-            with _Operations(self.reads):
-                return self._function(*arguments)
-        with _Calls(self.reads), _Operations(self.reads):
+        # where gradients are disabled already, the graph will not be differentiated
+        calls = _GradientCalls(self.reads) if torch.is_grad_enabled() else _Calls(self.reads)
+        with calls, _Operations(self.reads):
             return self._function(*arguments)
 
     def note_reads(self, graph: GraphModule) -> None:
@@ -76,22 +76,50 @@ class _Operations(TorchDispatchMode):
 
 
 class _Calls(TorchFunctionMode):
+    """Sees functions that read numbers as the user calls them, not as operations."""
+
     def __init__(self, reads: list[Tensor]) -> None:
         super().__init__()
         self._found = reads
-        self._disabled_at = 0  # the level of torch.func's transforms where gradients were switched off
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func in _COPIES or (func in _CONVERSIONS and args and not isinstance(args[0], Tensor)):
+            self._read((args, kwargs.get("data")))
+        elif func in (Tensor.__getitem__, Tensor.__setitem__):
+            x, index, *value = args
+            index = without_conditions(index, _is_captured, self._found.append)
+            selected = None if value else select(x, index)
+            return func(x, index, *value) if selected is None else selected
+        return func(*args, **kwargs)
+
+    def _read(self, arguments: Any) -> None:
+        for leaf in tree_leaves(arguments):
+            if isinstance(leaf, Tensor):
+                if not _is_captured(leaf):
+                    raise CannotCompileError("it makes numbers of tensors that it has computed")
+                self._found.append(leaf)
+
+
+def _is_captured(tensor: Tensor) -> bool:
+    return not isinstance(tensor, FakeTensor) and not is_functorch_wrapped_tensor(tensor)
+
+
+class _GradientCalls(_Calls):
+    """Also cuts gradients where autograd does."""
+
+    def __init__(self, reads: list[Tensor]) -> None:
+        super().__init__(reads)
+        self._disabled_at = 0  # the level of torch.func's transforms where gradients were switched off
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch._C._set_grad_enabled:
             self._switch(*args)
         elif func in (_DATA.__get__, _DATA.__set__):
             raise CannotCompileError("it uses the attribute data of a tensor; write detach()")
-        elif func in _COPIES or (func in _CONVERSIONS and args and not isinstance(args[0], Tensor)):
-            self._read((args, kwargs.get("data")))
-        elif not torch.is_grad_enabled() and _writes(func, kwargs):
+        elif not torch.is_grad_enabled() and _writes(func, kwargs or {}):
             raise CannotCompileError("it writes in place under torch.no_grad()")
-        result = func(*args, **kwargs)
+        result = super().__torch_function__(func, types, args, kwargs)
         return result if torch.is_grad_enabled() else tree_map_only(Tensor, Tensor.detach, result)
 
     def _switch(self, enabled: bool) -> None:
@@ -100,17 +128,6 @@ class _Calls(TorchFunctionMode):
             self._disabled_at = level
         elif enabled and not torch.is_grad_enabled() and level > self._disabled_at:
             raise CannotCompileError("it uses torch.func under torch.no_grad()")
-
-    def _read(self, arguments: Any) -> None:
-        for leaf in tree_leaves(arguments):
-            if isinstance(leaf, Tensor):
-                if not _is_real(leaf):
-                    raise CannotCompileError("it makes numbers of tensors that it has computed")
-                self._found.append(leaf)
-
-
-def _is_real(tensor: Tensor) -> bool:
-    return not isinstance(tensor, FakeTensor) and not is_functorch_wrapped_tensor(tensor)
 
 
 def _writes(func: Any, kwargs: dict[str, Any]) -> bool:

@@ -134,6 +134,12 @@ def pow_(lowering: Lowering, a: Any, b: Any) -> Value:
     return lowering.elementwise("TorchMath.pow({0}, {1})", a, b)
 
 
+@rule("aten.polygamma")
+def polygamma(lowering: Lowering, order: int, a: Value) -> Value:
+    """A derivative of the digamma function."""
+    return lowering.elementwise(f"TorchMath.polygamma({order}, {{0}})", a)
+
+
 @rule("aten.softshrink_backward")
 def softshrink_backward(lowering: Lowering, gradient: Value, a: Value, width: float) -> Value:
     """The gradient where the argument lies outside of a band around zero."""
