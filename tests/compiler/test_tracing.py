@@ -166,7 +166,14 @@ def _frozen_in_inference_mode(u):
     return u * factor.clone()
 
 
-FROZEN = [_frozen_part, _frozen_inside_a_transform, _thawed, _frozen_completely, lambda u: u * u.sin().detach()]
+FROZEN = [
+    _frozen_part,
+    _frozen_in_inference_mode,
+    _frozen_inside_a_transform,
+    _thawed,
+    _frozen_completely,
+    lambda u: u * u.sin().detach(),
+]
 
 
 @pytest.mark.parametrize("f", FROZEN, ids=lambda f: f.__name__)
