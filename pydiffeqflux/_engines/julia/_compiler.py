@@ -31,10 +31,12 @@ class Signature:
     Attributes:
         kind: the shapes and dtypes of `u` and `p`, and what torch was told for all operations.
         fingerprint: what `f` reads.
+        gradients: whether gradients were enabled, which is part of the kind.
     """
 
     kind: Any
     fingerprint: Fingerprint
+    gradients: bool
 
     @property
     def identity(self) -> Any:
@@ -43,8 +45,9 @@ class Signature:
 
 
 def _signature(prob: ODEProblem) -> Signature:
-    modes = torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
-    return Signature((prob.u0.shape, prob.u0.dtype, structure(prob.p), modes), Fingerprint(prob.f))
+    gradients = torch.is_grad_enabled()
+    modes = gradients, torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
+    return Signature((prob.u0.shape, prob.u0.dtype, structure(prob.p), modes), Fingerprint(prob.f), gradients)
 
 
 class CompilableRightHandSide(RightHandSide):
@@ -66,7 +69,7 @@ class _Group:
     Attributes:
         held: weak references to the objects, or those that cannot be watched themselves.
         results: by the values of their fingerprints; several where tensors were read as numbers.
-        refused: why none of them can be compiled.
+        refused: why no other can be compiled.
         count: how many were compiled.
     """
 
@@ -77,12 +80,10 @@ class _Group:
 
     def get(self, signature: Signature) -> Result | None:
         """What became of a function, if that is known."""
-        if self.refused is not None:
-            return self.refused
         for result in self.results.get(signature.fingerprint.value, ()):
             if isinstance(result, CannotCompileError) or result.is_current():
                 return result
-        return None
+        return self.refused
 
 
 class Compiler:
@@ -111,7 +112,8 @@ class Compiler:
         Raises:
             UnsupportedError: it was `required` and is not possible; the message says why.
         """
-        with self._lock:
+        # engines run without gradients, where some functions would do other things
+        with self._lock, torch.set_grad_enabled(rhs.signature.gradients):
             found = self._get(rhs.signature) or self._make(rhs)
             if isinstance(found, CompiledFunction):
                 found = found.prepare(rhs, needs) or found
