@@ -1,12 +1,23 @@
 """What a function depends on besides its arguments, so that a change of it is noticed."""
 
+import dis
 import hashlib
 import sys
-import types
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, partial, partialmethod, singledispatchmethod
+from operator import attrgetter, methodcaller
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
@@ -60,8 +71,12 @@ _READ_MEMBERS = frozenset(
 )
 """With one of these, any parameter, buffer or part of a module."""
 
+_READ_GLOBALS = frozenset({"eval", "exec", "globals"})
+_SPECIAL = _READ_ANYTHING | _READ_MEMBERS | {"type", "__class__"}
 _MAKE = frozenset({"__init__", "__new__", "__post_init__"})
-_DO_NOT_COMPUTE = frozenset({"__init_subclass__", "__repr__", "__str__", "__getstate__", "__setstate__", "__reduce__"})
+_DO_NOT_COMPUTE = frozenset(
+    {"__init_subclass__", "__repr__", "__str__", "__getstate__", "__setstate__", "__reduce__", "__eq__", "__hash__"}
+)
 
 
 @dataclass(eq=False)
@@ -72,49 +87,51 @@ class _Scope:
         members: the attributes.
         always: names that count in any case.
         is_registry: whether they are the parameters, buffers or parts of a module.
+        is_module: whether they are those of a module, of which only numbers count where anything may be read.
         done: those that have been counted.
     """
 
     members: Mapping[str, Any]
     always: set[str] = field(default_factory=set)
     is_registry: bool = False
+    is_module: bool = False
     done: set[str] = field(default_factory=set)
 
 
 class Fingerprint:
-    """A value that differs when something that a function reads has been replaced or changed.
+    """A value that differs when something that a function reads has been replaced or changed, but for tensors.
 
     Numbers, strings and arrays in its closure, its defaults, the globals that it names and the attributes of its
     objects and classes that some of its code names count by value, as do all attributes of torch's own modules.
-    Tensors count by identity, shape, dtype and whether they require a gradient: every solve reads their contents anew.
-    Libraries are taken to be constant.
+    Tensors count by shape, dtype and whether they require a gradient and have a graph. Libraries are taken to be
+    constant.
 
     Arguments:
         function: the function.
         arrays: whether NumPy arrays count by value; else they do not count.
 
     Attributes:
-        value: the value.
+        value: the value, which can be a key.
+        tensors: the tensors that the function may read, each once; equal values have them in the same order.
         objects: what counts by identity. The value means nothing when one of them is gone.
     """
 
     def __init__(self, function: Any, *, arrays: bool = True) -> None:
         self.objects: list[Any] = []
+        self.tensors: list[Tensor] = []
+        self._positions: dict[int, int] = {}
         self._parts: list[Any] = []
         self._seen: dict[int, int] = {}
         self._arrays = arrays
-        self._names = {"forward"}
+        self._names: dict[str, None] = {"forward": None}  # in the order in which they were found
         self._scopes: list[_Scope] = []
         self._classes: dict[type, _Scope] = {}
+        self._modules: set[int] = set()
+        self._special: set[str] = set()
         self._walk(function)
         while self._walk_scopes():
             pass
         self.value = tuple(self._parts)
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """The tensors that the function reads."""
-        return [thing for thing in self.objects if isinstance(thing, Tensor)]
 
     def _identify(self, thing: Any) -> None:
         self._parts.append(id(thing))
@@ -129,71 +146,99 @@ class Fingerprint:
         elif kind in _PLAIN:
             parts.append((kind, thing))
         elif isinstance(thing, Tensor):
-            self._identify(thing)
-            parts.append((thing.shape, thing.dtype, thing.requires_grad))
+            self._walk_tensor(thing)
         elif id(thing) in self._seen:
             parts.append(("again", self._seen[id(thing)]))
         else:
             self._seen[id(thing)] = len(self._seen)
             self._walk_new(thing)
 
+    def _walk_tensor(self, tensor: Tensor) -> None:
+        position = self._positions.get(id(tensor))
+        if position is None:
+            position = self._positions[id(tensor)] = len(self.tensors)
+            self.tensors.append(tensor)
+        try:
+            shape = tensor.shape
+        except RuntimeError:  # of a parameter that has no value yet, or nested
+            shape = None
+        self._parts.append((type(tensor), position, shape, tensor.dtype, tensor.requires_grad, tensor.is_leaf))
+
     def _walk_new(self, thing: Any) -> None:
         kind = type(thing)
         if isinstance(thing, _CONTAINERS):
             self._parts.append((kind, len(thing)))
-        if isinstance(thing, dict):
+        if isinstance(thing, dict | MappingProxyType):
             self._walk_pairs(thing)
         elif isinstance(thing, _CONTAINERS):
             for value in thing:
                 self._walk(value)
-        elif isinstance(thing, types.FunctionType):
+        elif isinstance(thing, FunctionType):
             self._walk_function(thing)
         elif isinstance(thing, partial):
             for part in (thing.func, thing.args, thing.keywords):
                 self._walk(part)
-        elif isinstance(thing, types.MethodType):
+        elif isinstance(thing, MethodType):
             self._walk(thing.__func__)
             self._walk(thing.__self__)
-        elif isinstance(thing, int | float | complex | str | np.generic):  # of a type derived from these
-            self._parts.append((kind, thing))
+        elif isinstance(thing, slice):
+            for part in (thing.start, thing.stop, thing.step):
+                self._walk(part)
+        elif isinstance(thing, int | float | complex | str | bytearray):  # of a type derived from these
+            self._parts.append((kind, repr(thing) if isinstance(thing, float) else str(thing)))
+        elif isinstance(thing, np.generic):
+            self._parts.append((kind, thing.tobytes()))
         elif isinstance(thing, np.ndarray):
             if self._arrays:
-                self._parts.append((thing.shape, thing.dtype, hashlib.sha256(thing.tobytes()).digest()))
+                self._parts.append((thing.shape, str(thing.dtype), hashlib.sha256(thing.tobytes()).digest()))
+        elif isinstance(thing, weakref.ref):
+            self._walk(thing())
         else:
             self._identify(thing)
             self._walk_object(thing)
+            return
+        if kind.__module__ != "builtins" and not isinstance(thing, FunctionType):
+            self._walk_attributes(thing)  # of a class that is derived from a built-in one
 
     def _walk_pairs(self, pairs: Mapping[Any, Any]) -> None:
-        for key, value in pairs.items():
-            if type(value) in _USUALLY_EMPTY and not value:  # most attributes of a module of torch
-                continue
+        for key, value in list(pairs.items()):
             if type(key) is str:
                 self._parts.append(key)
-            elif type(key) in _PLAIN:
-                self._parts.append((type(key), key))
             else:
-                self._identify(key)
+                self._walk(key)
             self._walk(value)
 
     # ---- objects
 
     def _walk_object(self, thing: Any) -> None:
-        if isinstance(thing, types.ModuleType):
-            return  # what is read of it is looked up by name
-        if isinstance(thing, type):
+        if isinstance(thing, ModuleType):
+            if not _is_library(thing.__name__):
+                self._open_module(vars(thing))
+        elif isinstance(thing, type):
             self._open_class(thing, _MAKE)
-            return
-        attributes = getattr(thing, "__dict__", {})
-        if _has_code_of_torch(type(thing)):
-            self._walk_pairs(attributes)
+        elif isinstance(thing, BuiltinFunctionType):
+            if not isinstance(thing.__self__, ModuleType):  # the method of an object
+                self._walk(thing.__self__)
+        elif isinstance(thing, attrgetter | methodcaller):
+            self._special.add("getattr")
         else:
-            hooks = {name for name in attributes if name.endswith("hooks")}  # torch calls those of a module
+            self._walk_attributes(thing)
+            self._walk(getattr(thing, "__wrapped__", None) if type(thing) is _CACHED else None)
+
+    def _walk_attributes(self, thing: Any) -> None:
+        kind = type(thing)
+        attributes = _attributes(thing)
+        if _has_code_of_a_library(kind):
+            # of a module of torch most attributes are empty
+            self._walk_pairs({x: y for x, y in attributes.items() if type(y) not in _USUALLY_EMPTY or y})
+        elif attributes:
+            hooks = {name for name in attributes if type(name) is str and name.endswith("hooks")}  # torch calls those
             self._scopes.append(_Scope(attributes, hooks))
             self._scopes.extend(_Scope(attributes[x], is_registry=True) for x in _REGISTRIES if x in attributes)
-        slots = [name for base in type(thing).__mro__ for name in _slots(base)]
+        slots = {name: value for base in kind.__mro__ for name, value in _slots(base, thing)}
         if slots:
-            self._scopes.append(_Scope({name: getattr(thing, name) for name in slots if hasattr(thing, name)}))
-        self._open_class(type(thing), frozenset())
+            self._scopes.append(_Scope(slots))
+        self._open_class(kind, frozenset())
 
     def _open_class(self, kind: type, always: frozenset[str]) -> None:
         """Let those attributes of a class count that are named, and the methods that are called without a name."""
@@ -206,24 +251,39 @@ class Fingerprint:
                 called = {name for name, value in members.items() if _is_called_unnamed(name, value)}
                 scope = self._classes[base] = _Scope(members, called)
                 self._scopes.append(scope)
-            scope.always |= always
+            scope.always |= always & scope.members.keys()
+
+    def _open_module(self, members: dict[str, Any]) -> None:
+        if id(members) not in self._modules:
+            self._modules.add(id(members))
+            self._scopes.append(_Scope(members, is_module=True))
 
     def _walk_scopes(self) -> bool:
         """Count the attributes that are named by now; whether there were some."""
-        anything = not self._names.isdisjoint(_READ_ANYTHING)
-        any_member = anything or not self._names.isdisjoint(_READ_MEMBERS)
-        found = False
+        names, special = self._names, self._special
+        anything = not _READ_ANYTHING.isdisjoint(special)
+        any_member = anything or not _READ_MEMBERS.isdisjoint(special)
+        makes = "type" in special or "__class__" in special
+        before = len(self._parts)
         for scope in list(self._scopes):
-            for name in list(scope.members):
-                wanted = name in self._names or name in scope.always or (any_member if scope.is_registry else anything)
-                if wanted and name not in scope.done and (name in scope.always or not _is_special(name)):
+            members = scope.members
+            wanted = [name for name in names if name in members]
+            if anything and scope.is_module:
+                wanted += [name for name, value in members.items() if type(value) in _PLAIN]
+            elif anything or (any_member and scope.is_registry):
+                wanted += members
+            if scope.always:
+                wanted += sorted(scope.always)
+            if makes:
+                wanted += sorted(_MAKE & members.keys())
+            for name in wanted:
+                if name not in scope.done:
                     scope.done.add(name)
                     self._parts.append(name)
-                    self._walk(_unwrapped(scope.members[name]))
-                    found = True
-        return found
+                    self._walk(_unwrapped(members[name]))
+        return len(self._parts) > before
 
-    def _walk_function(self, function: types.FunctionType) -> None:
+    def _walk_function(self, function: FunctionType) -> None:
         self._identify(function.__code__)
         for cell in function.__closure__ or ():
             try:
@@ -235,34 +295,50 @@ class Fingerprint:
         if _is_library(function.__module__):
             return
         names, scope = _names(function.__code__), function.__globals__
-        self._names.update(names)
+        self._names |= names.attributes
+        self._special |= _SPECIAL & (names.globals.keys() | names.attributes.keys())
+        if not _READ_GLOBALS.isdisjoint(names.globals):
+            self._open_module(scope)
         if function.__dict__:
             self._scopes.append(_Scope(function.__dict__))
-        for name in names:
-            value = scope.get(name)
-            if isinstance(value, types.ModuleType) and not _is_library(value.__name__):
-                for attribute in names:
-                    if attribute in value.__dict__:
-                        self._walk(value.__dict__[attribute])
-            elif name in scope:
-                self._walk(value)
+        for name in names.globals:
+            if name in scope:
+                self._walk(scope[name])
+        for name in names.modules:
+            self._walk(sys.modules.get(name))
+
+
+_WRAPPERS = (staticmethod, classmethod, property, cached_property, partialmethod, singledispatchmethod)
+_CACHED = type(cache(len))
 
 
 def _unwrapped(attribute: Any) -> Any:
     """The function behind a method, a property or a cached one."""
-    for name in ("__func__", "fget", "func", "__wrapped__"):
-        inner = getattr(attribute, name, None) if type(attribute) in _WRAPPERS else None
-        if inner is not None:
-            return inner
+    if isinstance(attribute, _WRAPPERS):
+        for name in ("__func__", "fget", "func"):
+            inner = getattr(attribute, name, None)
+            if inner is not None:
+                return inner
     return attribute
 
 
-_WRAPPERS = frozenset({staticmethod, classmethod, property, cached_property})
+def _attributes(thing: Any) -> Mapping[str, Any]:
+    """Those that an object has itself."""
+    try:
+        return object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return {}
 
 
-def _slots(kind: type) -> tuple[str, ...]:
+def _slots(kind: type, thing: Any) -> Iterator[tuple[str, Any]]:
     slots = kind.__dict__.get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
+    for slot in (slots,) if isinstance(slots, str) else slots:
+        mangled = f"_{kind.__name__.lstrip('_')}{slot}" if slot.startswith("__") and not _is_special(slot) else slot
+        member = kind.__dict__.get(mangled)
+        try:
+            yield mangled, member.__get__(thing) if isinstance(member, MemberDescriptorType) else None
+        except AttributeError:  # it has no value yet
+            continue
 
 
 def _is_special(name: str) -> bool:
@@ -271,14 +347,15 @@ def _is_special(name: str) -> bool:
 
 def _is_called_unnamed(name: str, attribute: Any) -> bool:
     """Whether it is a method that an operator or a call may call."""
-    is_method = isinstance(_unwrapped(attribute), types.FunctionType)
+    inner = _unwrapped(attribute)
+    is_method = isinstance(inner, FunctionType) or (callable(inner) and not _is_library(type(inner).__module__))
     return is_method and _is_special(name) and name not in _MAKE and name not in _DO_NOT_COMPUTE
 
 
-def _has_code_of_torch(kind: type) -> bool:
+def _has_code_of_a_library(kind: type) -> bool:
     """Whether methods of a library read the attributes."""
     return any(
-        base.__module__.partition(".")[0] in ("torch", "pydiffeqflux") and base is not torch.nn.Module
+        base.__module__.partition(".")[0] in ("torch", "pydiffeqflux", "collections") and base is not torch.nn.Module
         for base in kind.__mro__
     )
 
@@ -289,19 +366,41 @@ def digest(tensor: Tensor) -> bytes:
     return hashlib.sha256(numbers.tobytes()).digest()
 
 
+@dataclass(frozen=True)
+class _Names:
+    """The names that a function and those inside it use, each once and in order.
+
+    Attributes:
+        globals: of globals.
+        attributes: of attributes, and strings that may be such names.
+        modules: of modules that are imported.
+    """
+
+    globals: dict[str, None] = field(default_factory=dict)
+    attributes: dict[str, None] = field(default_factory=dict)
+    modules: dict[str, None] = field(default_factory=dict)
+
+
 @cache
-def _names(code: types.CodeType) -> tuple[str, ...]:
-    """The names of globals and attributes that a function and those inside it use."""
-    return tuple(dict.fromkeys(_all_names(code)))
-
-
-def _all_names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
+def _names(code: CodeType) -> _Names:
+    found = _Names()
+    for instruction in dis.get_instructions(code):
+        name, value = instruction.opname, instruction.argval
+        if name in ("LOAD_GLOBAL", "LOAD_NAME"):
+            found.globals[value] = None
+        elif name == "IMPORT_NAME":
+            found.modules[value] = None
+        elif value in code.co_names:
+            found.attributes[value] = None
     for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _all_names(constant)
+        if isinstance(constant, CodeType):
+            inner = _names(constant)
+            found.globals.update(inner.globals)
+            found.attributes.update(inner.attributes)
+            found.modules.update(inner.modules)
         elif isinstance(constant, str) and constant.isidentifier():  # hasattr(self, "name")
-            yield constant
+            found.attributes[constant] = None
+    return found
 
 
 @cache

@@ -66,7 +66,7 @@ class RightHandSide:
         self.shape, self.numel = self.u0.shape, self.u0.numel()
         self.dtype, self.device = self.u0.dtype, self.u0.device
         self.u0_requires_grad = prob.u0.requires_grad
-        self._t0 = prob.tspan[0]
+        self._tspan = prob.tspan
         self.nf = 0
         self.njac = 0
         self._f = prob.f
@@ -82,7 +82,7 @@ class RightHandSide:
             if isinstance(prob.f, torch.nn.Module):
                 self._add(q for q in prob.f.parameters() if q.requires_grad)
                 self.n_from_module = len(self.parameters) - self.n_from_p
-            self.probe = self._probe(self._t0) if probe is None else probe
+            self.probe = self._probe(prob.tspan[0]) if probe is None else probe
             self._add(self.probe.extra)
         else:
             self.probe = None
@@ -90,7 +90,7 @@ class RightHandSide:
         self._versions = _versions([*self.sources, *leaves(prob.p)])
         self._captured: dict[int, tuple[Tensor, int]] = {}
         if self.parameters or (self.u0_requires_grad and torch.is_grad_enabled()):
-            tensors = Fingerprint(prob.f, arrays=False).tensors if captured is None else captured
+            tensors = _captured_tensors(prob.f) if captured is None else captured
             self._captured = _versions(q for q in tensors if id(q) not in self._versions)
 
     # ---- parameters
@@ -168,8 +168,10 @@ class RightHandSide:
     def _reads_modified(self) -> bool:
         """Whether one of the captured tensors that were modified is used by `f`, which need not be so."""
         modified = {key for key, entry in self._captured.items() if _is_modified(entry)}
+        t0, t1 = self._tspan
         with torch.no_grad(), _Operands() as operands:
-            self._call(self.u0.clone(), self._p, self.time(self._t0))
+            for t in (t0, 0.5 * (t0 + t1), t1):  # it may read some only after a while
+                self._call(self.u0.clone(), self._p, self.time(t))
         return not modified.isdisjoint(operands.seen)
 
     # ---- evaluation
@@ -254,7 +256,7 @@ class RightHandSide:
             return False
         try:
             with torch.no_grad():
-                map_over(self.unchecked, self.u0.unsqueeze(0), self.time(self._t0).unsqueeze(0))
+                map_over(self.unchecked, self.u0.unsqueeze(0), self.time(self._tspan[0]).unsqueeze(0))
         except CannotMapError:
             return False
         return True
@@ -354,6 +356,14 @@ def right_hand_side(prob: ODEProblem) -> RightHandSide:
     return SourceRightHandSide(prob) if isinstance(prob.f, JuliaSource) else RightHandSide(prob)
 
 
+def _captured_tensors(f: Callable[..., Any]) -> list[Tensor]:
+    """Those that `f` may read beside its arguments, or none where that cannot be found out."""
+    try:
+        return Fingerprint(f, arrays=False).tensors
+    except Exception:  # objects may do anything when they are looked at
+        return []
+
+
 def _versions(tensors: Iterable[Tensor]) -> dict[int, tuple[Tensor, int]]:
     """Tensors with their versions, which a write in place changes; those of inference mode have none."""
     return {id(q): (q, q._version) for q in tensors if not q.is_inference()}
@@ -372,7 +382,8 @@ class _Operands(TorchFunctionMode):
         self.seen: dict[int, Tensor] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.seen |= {id(leaf): leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        if getattr(func, "__name__", "") not in ("__get__", "size", "dim", "numel"):  # of which none reads contents
+            self.seen |= {id(leaf): leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
         return func(*args, **(kwargs or {}))
 
 

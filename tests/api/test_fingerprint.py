@@ -1,10 +1,14 @@
 """Changes that a function can see change its fingerprint, and others do not."""
 
 import argparse
+import collections
 import dataclasses
 import functools
 import gc
+import operator
 import types
+import weakref
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -45,11 +49,18 @@ class _Model(torch.nn.Module):
     unused = 1.0
 
 
+def _seen(function):
+    """The value, and the tensors."""
+    found = Fingerprint(function)
+    hash(found.value)
+    return found.value, [id(tensor) for tensor in found.tensors]
+
+
 def _changes(function, change):
-    before = Fingerprint(function).value
-    assert Fingerprint(function).value == before
+    before = _seen(function)
+    assert _seen(function) == before
     change()
-    return Fingerprint(function).value != before
+    return _seen(function) != before
 
 
 @pytest.fixture
@@ -200,7 +211,7 @@ def test_a_cycle_ends():
 
 def test_objects_are_not_kept_alive():
     model = _Model()
-    died = torch.utils.weak.weakref.ref(model)
+    died = weakref.ref(model)
     Fingerprint(model)
     del model
     gc.collect()
@@ -215,3 +226,111 @@ def test_digests(dtype):
     assert digest(x) == digest(x.clone())
     assert digest(x) != digest(torch.zeros(3, dtype=dtype))
     assert digest(x[0]) == digest(x[1])
+
+
+# ---- what the names in the code lead to
+
+
+class _Config(dict):
+    gain = 1.0
+
+
+class _Pair(NamedTuple):
+    rate: float
+
+    def scaled(self):
+        return self.rate * RATE
+
+
+@dataclasses.dataclass
+class _Data:
+    rate: float = 1.0
+    epoch: int = 0
+
+
+class _Made:
+    def __init__(self, rate=None):
+        self.rate = RATE if rate is None else rate
+
+    def again(self):
+        return type(self)().rate
+
+
+class _Late(property):
+    pass
+
+
+class _Parts:
+    rate = 1.0
+
+    @_Late
+    def value(self):
+        return self.rate
+
+    half = functools.partialmethod(lambda self, k: self.rate * k, 0.5)
+
+
+net = "a global by the name of an attribute"
+
+
+def test_what_names_lead_to(monkeypatch):
+    def set_rate():
+        monkeypatch.setattr(f"{__name__}.RATE", RATE + 1.0)
+
+    config, pair, data, made, parts = _Config(), _Pair(1.0), _Data(), _Made(), _Parts()
+    users = types.ModuleType("users")
+    users.rate, users.inner = 1.0, types.ModuleType("users.inner")
+    users.inner.rate = 1.0
+    name, words, parent = "rate", {"relu": {}}, _Data()
+    weak, get, frozen = weakref.ref(parent), words.get, types.MappingProxyType(words)
+    wrapped = collections.UserDict(rate=1.0)
+    assert _changes(lambda u: config.gain * u, lambda: setattr(_Config, "gain", 2.0))
+    assert _changes(lambda u: pair.scaled() * u, set_rate)
+    assert _changes(lambda u: made.again() * u, set_rate)
+    assert _changes(lambda u: parts.value * u, lambda: setattr(_Parts, "rate", 2.0))
+    assert _changes(lambda u: parts.half() * u, lambda: setattr(_Parts, "rate", 3.0))
+    assert _changes(lambda u: data.rate * u, lambda: setattr(data, "rate", 2.0))
+    assert _changes(lambda u: users.rate * u, lambda: setattr(users, "rate", 2.0))
+    assert _changes(lambda u: users.inner.rate * u, lambda: setattr(users.inner, "rate", 2.0))
+    assert _changes(lambda u: getattr(users, name) * u, lambda: setattr(users, "rate", 3.0))
+    assert _changes(lambda u: eval("RATE * 2") * u, set_rate)
+    assert _changes(lambda u: operator.attrgetter("rate")(parent) * u, lambda: setattr(parent, "rate", 2.0))
+    assert _changes(lambda u: weak().rate * u, lambda: setattr(parent, "rate", 3.0))
+    assert _changes(lambda u: wrapped["rate"] * u, lambda: wrapped.__setitem__("rate", 2.0))
+    for read in (lambda u: frozen["tanh"], lambda u: get("relu"), lambda u: "tanh" in words):
+        assert _changes(read, lambda: words.__setitem__(f"tanh{len(words)}", {}))
+
+
+def test_what_only_has_the_name_of_something_else_does_not_count(monkeypatch):
+    trainer = types.SimpleNamespace(net=torch.nn.Linear(2, 2))
+    assert not _changes(lambda u: trainer.net(u), lambda: monkeypatch.setattr(f"{__name__}.net", "another"))
+    data = _Data()
+    assert not _changes(lambda u: data.rate * u, lambda: setattr(data, "epoch", 1))
+
+
+class _Odd:
+    __slots__ = ("rate", "unset")
+
+    def __init__(self):
+        self.rate = 1.0
+
+    def __getattr__(self, name):
+        raise KeyError(name)
+
+
+def test_odd_objects():
+    odd, lazy, record = _Odd(), torch.nn.LazyLinear(3), np.zeros(1, dtype=[("a", float)])[0]
+    model = _Model()
+    model.__dict__[1] = 2
+    nested = torch.nested.nested_tensor([torch.zeros(1), torch.zeros(2)], layout=torch.jagged)
+    assert _changes(lambda u: odd.rate * u, lambda: setattr(odd, "rate", 2.0))
+    assert _changes(lambda u: record["a"] * u, lambda: record.__setitem__("a", 2.0))
+    assert not _changes(lambda u: lazy(u) + model(u) + nested.sum() + np.float64("nan"), lambda: None)
+
+
+def test_a_nesting_that_is_too_deep_is_an_error():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(RecursionError):
+        Fingerprint(lambda u: deep)

@@ -19,13 +19,14 @@ from pydiffeqflux._engines.julia.compiler._trace import CannotCompileError
 
 SCALE = tensor(2.0)
 WEIGHTS = tensor([2.0, 1.0, 0.5])
+OTHERS = tensor([2.0, 1.0, 1.5])
 INDEX = torch.tensor(1)
 CONDITION = torch.tensor([True, False, True])
 
 
-def _traced(f, *, wanted=(), borrowed=()):
+def _traced(f, *, tensors=(), wanted=()):
     inputs = Inputs(torch.zeros(3, dtype=torch.float64), [], tensor(0.0))
-    return TracedFunction(lambda u, leaves, t: f(u), inputs, wanted, borrowed)
+    return TracedFunction(lambda u, leaves, t: f(u), inputs, tensors, wanted)
 
 
 def _gradient(f, u):
@@ -46,25 +47,29 @@ def _gradient(f, u):
         (lambda u: u * WEIGHTS.tolist()[0], WEIGHTS),
         (lambda u: u[: int(SCALE)].sum() * u, SCALE),
         (lambda u: torch.add(u, u, alpha=SCALE), SCALE),
+        (lambda u: u[INDEX] * u, INDEX),
+        (lambda u: u[[INDEX, 0, 2]] * u, INDEX),
+        (lambda u: u * torch.as_tensor(data=[SCALE, 1.0, 2.0]), SCALE),
+        (lambda u: u if torch.allclose(WEIGHTS, OTHERS) else -u, WEIGHTS),
         (lambda u: u * torch.tensor([SCALE, 1.0, 2.0]), SCALE),
         (lambda u: u * torch.as_tensor([SCALE, 1.0, 2.0]), SCALE),
         (lambda u: u if torch.equal(WEIGHTS, WEIGHTS) else -u, WEIGHTS),
         (lambda u: u * (2.0 if SCALE.item() > 1 else 3.0), SCALE),
     ],
-    ids=range(10),
+    ids=range(14),
 )
 def test_reading_a_number_is_noticed(f, read):
-    assert any(reference() is read for reference in _traced(f).reads)
+    assert any(source is read for source in _traced(f).reads)
 
 
 def test_reading_a_number_is_noticed_without_gradients():
     with torch.no_grad():
-        assert [reference() is WEIGHTS for reference in _traced(lambda u: u * WEIGHTS.tolist()[0]).reads] == [True]
+        assert [source is WEIGHTS for source in _traced(lambda u: u * WEIGHTS.tolist()[0]).reads] == [True]
 
 
 def test_what_is_computed_with_is_not_read():
     traced = _traced(lambda u: u * SCALE * torch.tensor([1.0, 2.0, 3.0]) + float(torch.tensor(2.0) * 3))
-    assert not any(reference() is SCALE for reference in traced.reads)
+    assert not any(source is SCALE for source in traced.reads)
 
 
 TABLE = tensor([[1.0, 2.0, 4.0, 8.0], [3.0, 5.0, 7.0, 9.0]])
@@ -81,9 +86,9 @@ def _interpolated(u):
     "f",
     [
         _interpolated,
-        lambda u: u * u[INDEX],
+        lambda u: u * u[-u.argmin()],
         lambda u: u * TABLE[..., u.argmax()].sum(),
-        lambda u: u * TABLE[INDEX, 1:, None].sum() * TABLE[:, -u.argmin(), ...].prod(),
+        lambda u: u * TABLE[u.argmin() - 2, 1:, None].sum() * TABLE[:, -u.argmin(), ...].prod(),
         lambda u: u * TABLE[u.argmax() % 2, u.argmin()],
         lambda u: u * torch.bucketize(u, TABLE[1], right=True),
     ],
@@ -92,9 +97,33 @@ def _interpolated(u):
 def test_positions_are_computed(f):
     traced = _traced(f)
     assert traced.reads == []
-    derivative_program(traced)
+    derivative_program(traced.bind(()))
     for u in (tensor([0.3, -0.2, 0.5]), tensor([-2.5, 6.0, 5.0]), tensor([1.2, 3.0, -9.0])):
-        assert torch.equal(traced(u, [], [], tensor(0.0)), f(u))
+        assert torch.equal(traced.bind(())(u, [], [], tensor(0.0)), f(u))
+
+
+def _writes_to_a_row(u):
+    x = u.clone().reshape(3, 1)
+    x[u.argmax()].clamp_(max=5.0)
+    return x[:, 0]
+
+
+def _writes_to_a_part_of_a_row(u):
+    x = u.clone().reshape(3, 1)
+    x[u.argmax()][:1] = torch.relu(u[:1] - 100.0) * x[u.argmax()]
+    return x[:, 0]
+
+
+@pytest.mark.parametrize("f", [_writes_to_a_row, _writes_to_a_part_of_a_row], ids=lambda f: f.__name__)
+def test_writes_at_computed_positions_are_refused(f):
+    with pytest.raises(CannotCompileError, match="writes in place to a part"):
+        _traced(f)
+
+
+def test_an_empty_condition():
+    none = torch.tensor([False, False, False])
+    traced = _traced(lambda u: u + u[none].sum())
+    assert traced.bind(())(tensor([1.0, 2.0, 3.0]), [], [], tensor(0.0)).tolist() == [1.0, 2.0, 3.0]
 
 
 def _sets_where(u):
@@ -108,10 +137,10 @@ def _sets_where(u):
 )
 def test_captured_conditions_are_read(f):
     traced = _traced(f)
-    assert any(reference() is CONDITION for reference in traced.reads)
-    derivative_program(traced)
+    assert any(source is CONDITION for source in traced.reads)
+    derivative_program(traced.bind(()))
     u = tensor([0.3, -0.2, 0.5])
-    assert torch.equal(traced(u, [], [], tensor(0.0)), f(u))
+    assert torch.equal(traced.bind(())(u, [], [], tensor(0.0)), f(u))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +158,7 @@ def test_captured_conditions_are_read(f):
 @pytest.mark.filterwarnings("ignore:To copy construct")
 def test_numbers_of_computed_tensors_are_refused(f):
     with pytest.raises(CannotCompileError):
-        derivative_program(_traced(f))
+        derivative_program(_traced(f).bind(()))
 
 
 # ---- parts without gradient
@@ -181,8 +210,8 @@ def test_gradients_are_cut_where_torch_cuts_them(f):
     traced = _traced(f)
     for u in (tensor([0.3, -0.2, 0.5]), tensor([150.0, 101.0, 99.0])):
         t = tensor(0.0)
-        assert torch.equal(traced(u, [], [], t), f(u))
-        torch.testing.assert_close(_gradient(lambda x, t=t: traced(x, [], [], t), u), _gradient(f, u))
+        assert torch.equal(traced.bind(())(u, [], [], t), f(u))
+        torch.testing.assert_close(_gradient(lambda x, t=t: traced.bind(())(x, [], [], t), u), _gradient(f, u))
 
 
 def _writes_without_gradient(u):
@@ -246,31 +275,38 @@ def test_batch_statistics_are_not_compiled():
 # ---- memory
 
 
-def test_borrowed_tensors_are_not_kept_alive():
+def test_tensors_are_not_kept_alive_and_others_may_take_their_place():
     def make():
-        scale, buffer = tensor([1.0, 2.0, 3.0], grad=True), tensor([1.0, 0.0, 1.0])
-        traced = _traced(lambda u: scale * u + buffer, wanted=[scale], borrowed=[scale, buffer])
+        scale, buffer, factor = tensor([1.0, 2.0, 3.0], grad=True), tensor([1.0, 0.0, 1.0]), tensor(2.0)
+        tensors = [buffer, scale, factor]
+        traced = _traced(lambda u: scale * u + buffer * float(factor), tensors=tensors, wanted=[scale])
+        bound = traced.bind(tensors)
         for program in (derivative_program, pull_both_program, pull_tangent_program):
-            program(traced)
-        assert [q is scale for q in traced.parameters] == [True]
+            program(bound)
+        assert [q is scale for q in bound.parameters] == [True]
         return traced, [weakref.ref(scale), weakref.ref(buffer)]
 
     traced, references = make()
     gc.collect()
-    assert traced.reads == []
     assert [reference() for reference in references] == [None, None]
+    assert traced.reads == [2]
+    scale, buffer = tensor([5.0, 6.0, 7.0], grad=True), tensor([1.0, 1.0, 1.0])
+    bound = traced.bind([buffer, scale, tensor(9.0)])
+    assert bound.parameters[0] is scale
+    # the number is that of the first factor
+    assert bound(tensor([1.0, 1.0, 1.0]), [], [scale], tensor(0.0)).tolist() == [7.0, 8.0, 9.0]
 
 
 def test_tensors_that_nobody_else_has_are_kept():
     traced = _traced(lambda u: u + torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
     gc.collect()
     u = tensor([1.0, 1.0, 1.0])
-    assert traced(u, [], [], tensor(0.0)).tolist() == [2.0, 3.0, 4.0]
+    assert traced.bind(())(u, [], [], tensor(0.0)).tolist() == [2.0, 3.0, 4.0]
 
 
 def test_the_inputs_are_not_kept():
     u, leaf = torch.zeros(3, dtype=torch.float64), torch.zeros(1000, 1000, dtype=torch.float64)
-    traced = TracedFunction(lambda u, leaves, t: u * leaves[0].sum(), Inputs(u, [leaf], tensor(0.0)), [])
+    traced = TracedFunction(lambda u, leaves, t: u * leaves[0].sum(), Inputs(u, [leaf], tensor(0.0)))
     kept = traced.inputs.leaves[0]
     assert kept.shape == leaf.shape
     assert kept.untyped_storage().nbytes() == 8
@@ -279,6 +315,7 @@ def test_the_inputs_are_not_kept():
 def test_a_parameter_read_twice_is_one():
     w = tensor([1.0, 2.0, 3.0], grad=True)
     traced = _traced(lambda u: (w * u).clone().add_(w * w), wanted=[w])
-    assert len(traced.parameters) == 1
+    bound = traced.bind(())
+    assert len(bound.parameters) == 1
     u = tensor([1.0, 1.0, 1.0])
-    assert torch.equal(traced(u, [], [2 * w], tensor(0.0)), 2 * w * u + 4 * w * w)
+    assert torch.equal(bound(u, [], [2 * w], tensor(0.0)), 2 * w * u + 4 * w * w)

@@ -52,7 +52,7 @@ class Bridge:
         self._juliacall = juliacall
         self._module = module
         self._functions: dict[str, Any] = {}
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._discarded: deque[int] = deque()
         self._process = os.getpid()
 
@@ -76,7 +76,7 @@ class Bridge:
                 "this process was forked after Julia had started, which Julia does not survive; start processes with "
                 "multiprocessing's 'spawn' method, or solve with engine='embedded' here."
             )
-        with self._lock:
+        with self.lock:
             release = self._function("release")
             while self._discarded:
                 release._jl_call_nogil(self._discarded.popleft())

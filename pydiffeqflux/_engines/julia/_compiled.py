@@ -16,38 +16,47 @@ from ._arguments import address
 from ._bridge import Bridge, Handle
 from ._callbacks import Poll, Products
 from .compiler._functions import (
+    BoundFunction,
     Inputs,
-    Reference,
+    Source,
     TracedFunction,
     derivative_program,
     pull_both_program,
     pull_parameters_program,
     pull_state_program,
     pull_tangent_program,
+    take,
 )
 from .compiler._location import locate
 from .compiler._lowering import JULIA_TYPES
 from .compiler._program import Array, Program
-from .compiler._source import Source, emit
+from .compiler._source import Source as JuliaCode
+from .compiler._source import emit
 from .compiler._trace import CannotCompileError
 
 
 @dataclass(eq=False)
 class _Loaded:
-    """A function in Julia, and the tensors that it reads as constants."""
+    """A function in Julia, which reads constants where it was told last.
+
+    Attributes:
+        handle: the function.
+        code: its source.
+        constants: the tensors that it reads.
+        addresses: where it reads them.
+    """
 
     handle: Handle
-    source: Source
-    constants: list[Reference]
-    dense: list[Tensor] = field(default_factory=list)
+    code: JuliaCode
+    constants: list[Source]
+    addresses: list[int] = field(default_factory=list)
 
-    def refresh(self, bridge: Bridge) -> None:
-        """Let it read its constants where they are now."""
-        before = list(map(address, self.dense))
-        self.dense = [tensor().detach().contiguous() for tensor in self.constants]
-        now = list(map(address, self.dense))
-        if now != before:
-            bridge.call("set_constants", self.handle.number, ",".join(map(str, now)), _types(self.source.constants))
+    def set_constants(self, bridge: Bridge, dense: list[Tensor]) -> None:
+        """Let it read its constants from these tensors, which must be kept while it does."""
+        addresses = list(map(address, dense))
+        if addresses != self.addresses:
+            self.addresses = addresses
+            bridge.call("set_constants", self.handle.number, ",".join(map(str, addresses)), _types(self.code.constants))
 
 
 def _types(arrays: list[Array]) -> str:
@@ -57,7 +66,7 @@ def _types(arrays: list[Array]) -> str:
 GENERIC = "f_generic"
 """The function for other number types than that of the state."""
 
-_PROGRAMS: dict[str, Callable[[TracedFunction], Program]] = {
+_PROGRAMS: dict[str, Callable[[BoundFunction], Program]] = {
     "f": derivative_program,
     GENERIC: derivative_program,
     "pull_state": pull_state_program,
@@ -88,8 +97,8 @@ class Needs:
         return tuple(name if want else "" for name, want in zip(_PROGRAMS, wanted, strict=True))
 
 
-def trace_right_hand_side(rhs: RightHandSide, borrowed: Sequence[Tensor] = ()) -> TracedFunction:
-    """A right-hand side as a graph; captured tensors that are `borrowed` are not kept alive.
+def trace_right_hand_side(rhs: RightHandSide, tensors: Sequence[Tensor] = ()) -> TracedFunction:
+    """A right-hand side that may read those tensors as a graph.
 
     Raises:
         CannotCompileError: it has none, or not one that can be compiled.
@@ -102,70 +111,77 @@ def trace_right_hand_side(rhs: RightHandSide, borrowed: Sequence[Tensor] = ()) -
     def call(u: Tensor, leaves: list[Tensor], t: Tensor) -> Tensor:
         return rhs.with_leaves(leaves)(u, t)
 
-    return TracedFunction(call, Inputs(rhs.u0, rhs.leaves, rhs.time(0.0)), rhs.parameters, borrowed)
+    return TracedFunction(call, Inputs(rhs.u0, rhs.leaves, rhs.time(0.0)), tensors, rhs.parameters)
 
 
 class CompiledFunction:
     """One torch function at one shape: traced once, its derivatives compiled as they are asked for.
 
+    It serves for all functions that do the same with other tensors. Methods are given the tensors that the function at
+    hand reads, as its fingerprint has them.
+
     Arguments:
         bridge: the running Julia.
         rhs: a right-hand side to trace.
-        borrowed: captured tensors that live as long as the function is called. The others are kept alive.
+        tensors: those that it reads.
     """
 
-    def __init__(self, bridge: Bridge, rhs: RightHandSide, borrowed: Sequence[Tensor]) -> None:
+    def __init__(self, bridge: Bridge, rhs: RightHandSide, tensors: Sequence[Tensor]) -> None:
         self._bridge = bridge
         self._single = rhs.dtype == torch.float32
         self._n = rhs.numel
-        self._traced = trace_right_hand_side(rhs, borrowed)
-        self._reads = [(tensor, digest(tensor())) for tensor in self._traced.reads]
-        self._probe, self._extra = rhs.probe, [self._traced.reference(q) for q in rhs.probe.extra] if rhs.probe else []
+        self._traced = trace_right_hand_side(rhs, tensors)
+        self._reads = [(source, digest(take(source, tensors))) for source in self._traced.reads]
+        places = {id(tensor): k for k, tensor in enumerate(tensors)}
+        probe, self._probe = rhs.probe, rhs.probe and replace(rhs.probe, extra=[])
+        self._extra = [places[id(q)] for q in probe.extra if id(q) in places] if probe else []
+        reached = {id(q) for q in (*rhs.leaves, *self._traced.bind(tensors).parameters)}
+        if probe and (
+            len(self._extra) < len(probe.extra) or any(id(rhs.parameters[k]) not in reached for k in probe.used)
+        ):
+            raise CannotCompileError("it reads tensors that were computed with a graph outside of it; pass them in p")
         self._loaded: dict[str, _Loaded] = {}
         self._assembled: dict[Needs, Handle] = {}
         self._refused: dict[Needs, CannotCompileError] = {}
 
-    @property
-    def probe(self) -> Probe | None:
-        """What was found out of the function before it was traced, true for all right-hand sides that share it."""
-        return replace(self._probe, extra=[q() for q in self._extra]) if self._probe else None
+    def probe(self, tensors: Sequence[Tensor]) -> Probe | None:
+        """What an evaluation of the function would tell."""
+        return self._probe and replace(self._probe, extra=[tensors[k] for k in self._extra])
 
-    def is_current(self) -> bool:
+    def is_current(self, tensors: Sequence[Tensor]) -> bool:
         """Whether the tensors whose contents were taken to be constant have not changed."""
-        return all(digest(tensor()) == contents for tensor, contents in self._reads)
+        return all(digest(take(source, tensors)) == contents for source, contents in self._reads)
 
     # ---- functions
 
-    def _load(self, name: str, rhs: RightHandSide) -> _Loaded:
+    def _load(self, name: str, rhs: RightHandSide, tensors: Sequence[Tensor]) -> _Loaded:
         if name not in self._loaded:
             generic = name == GENERIC
-            program = _PROGRAMS[name](self._traced)
-            source = emit(program, name, generic=generic)
-            number = self._bridge.call(
-                "compiled_function",
-                source.text,
-                name,
-                "" if generic else _types(source.buffers),
-                _types(source.constants),
-            )
-            constants = [self._traced.reference(program.constants[array]) for array in source.constants]
-            loaded = _Loaded(self._bridge.keep(number), source, constants)
+            program = _PROGRAMS[name](self._traced.bind(tensors))
+            code = emit(program, name, generic=generic)
+            buffers = "" if generic else _types(code.buffers)
+            number = self._bridge.call("compiled_function", code.text, name, buffers, _types(code.constants))
+            places = {id(tensor): k for k, tensor in enumerate(tensors)}
+            constants = [program.constants[array] for array in code.constants]
+            loaded = _Loaded(self._bridge.keep(number), code, [places.get(id(tensor), tensor) for tensor in constants])
             if not generic:
-                self._verify(name, loaded, rhs)
+                self._verify(name, loaded, rhs, tensors)
             self._loaded[name] = loaded
         return self._loaded[name]
 
-    def _verify(self, name: str, loaded: _Loaded, rhs: RightHandSide) -> None:
+    def _verify(self, name: str, loaded: _Loaded, rhs: RightHandSide, tensors: Sequence[Tensor]) -> None:
         """Compare with torch at a state near the initial one: code that differs must not be used."""
         generator = torch.Generator().manual_seed(0)
         u, λ, g = (torch.randn(rhs.shape, generator=generator, dtype=rhs.dtype) for _ in range(3))
         u = rhs.u0 + 0.01 * (1.0 + rhs.u0.abs()) * u
-        p, t, τ = self.flat_parameters(rhs), 0.5, 2.0
-        expected = self._expected(name, rhs, u, λ, t, (g, τ))
+        p, t, τ = self.flat_parameters(rhs, tensors), 0.5, 2.0
+        captured = self._traced.bind(tensors).parameters
+        expected = _expected(name, rhs, captured, u, λ, t, (g, τ))
         if name == "pull_tangent":
             λ = torch.cat([λ.reshape(-1), g.reshape(-1), λ.new_tensor([τ])])
         out = torch.empty_like(expected)
-        loaded.refresh(self._bridge)
+        dense = _dense(loaded.constants, tensors)
+        loaded.set_constants(self._bridge, dense)
         at_λ = address(λ) if name.startswith("pull") else 0
         self._bridge.call(
             "evaluate_compiled", loaded.handle.number, self._single, address(out), out.numel(), at_λ, λ.numel(),
@@ -176,84 +192,93 @@ class CompiledFunction:
         if not torch.allclose(out, expected, rtol=0.0, atol=tolerance, equal_nan=True):
             raise CannotCompileError("the compiled code does not give what torch gives")
 
-    def _expected(
-        self, name: str, rhs: RightHandSide, u: Tensor, λ: Tensor, t: float, direction: tuple[Tensor, float]
-    ) -> Tensor:
-        """What torch gives, flat."""
-        if name == "f":
-            with torch.no_grad():
-                return rhs.with_leaves(rhs.leaves)(u, rhs.time(t)).reshape(-1)
-        with torch.enable_grad():
-            leaves = [leaf.detach().requires_grad_() for leaf in rhs.leaves]
-            x, time = u.requires_grad_(), rhs.time(t).requires_grad_()
-            k, cotangent = _without_hooks(lambda: rhs.with_leaves(leaves)(x, time)), λ
-            if name == "pull_tangent":
-                k = directional_derivative(k, (x, time), λ, direction)
-                cotangent = torch.ones_like(k)
-            wanted = [] if name == "pull_parameters" else [x]
-            if name != "pull_state":
-                # a zero stands for no parameters
-                wanted += [*leaves, *self.captured] or [torch.zeros(1, dtype=rhs.dtype, requires_grad=True)]
-            gradients: Sequence[Tensor | None] = [None] * len(wanted)
-            if k.requires_grad:
-                try:
-                    gradients = torch.autograd.grad(k, wanted, cotangent, allow_unused=True)
-                except RuntimeError as error:  # an operation without second derivative
-                    raise CannotCompileError(f"torch cannot differentiate it: {error}") from error
-        pairs = zip(gradients, wanted, strict=True)
-        return torch.cat([(torch.zeros_like(q) if g is None else g.detach()).reshape(-1) for g, q in pairs])
-
     # ---- parameters
 
-    @property
-    def captured(self) -> list[Tensor]:
-        """The parameters that were found in the function itself."""
-        return self._traced.parameters
-
-    def flat_parameters(self, rhs: RightHandSide) -> Tensor:
+    def flat_parameters(self, rhs: RightHandSide, tensors: Sequence[Tensor]) -> Tensor:
         """The numbers that the compiled functions call `p`."""
-        parts = [tensor.detach().reshape(-1) for tensor in (*rhs.leaves, *self.captured)]
+        captured = self._traced.bind(tensors).parameters
+        parts = [tensor.detach().reshape(-1) for tensor in (*rhs.leaves, *captured)]
         if len(parts) == 1:
             return parts[0].contiguous()
         return torch.cat(parts) if parts else torch.empty(0, dtype=rhs.dtype)
 
-    def places(self, rhs: RightHandSide) -> list[slice | None]:
+    def places(self, rhs: RightHandSide, tensors: Sequence[Tensor]) -> list[slice | None]:
         """Where each differentiated parameter lies in the flat ones, `None` for those that `f` does not use."""
         starts: dict[int, slice] = {}
         start = 0
-        for tensor in (*rhs.leaves, *self.captured):
+        for tensor in (*rhs.leaves, *self._traced.bind(tensors).parameters):
             starts.setdefault(id(tensor), slice(start, start + tensor.numel()))
             start += tensor.numel()
         return [starts.get(id(q)) for q in rhs.parameters]
 
+    def constants(self, tensors: Sequence[Tensor], needs: Needs) -> dict[str, list[Tensor]]:
+        """What each function reads, without gaps in memory."""
+        return {name: _dense(self._loaded[name].constants, tensors) for name in needs.functions if name}
+
+    def set_constants(self, constants: dict[str, list[Tensor]]) -> None:
+        """Let the functions read these, which must be kept while they do."""
+        for name, dense in constants.items():
+            self._loaded[name].set_constants(self._bridge, dense)
+
     # ---- right-hand sides
 
-    def prepare(self, rhs: RightHandSide, needs: Needs) -> CannotCompileError | None:
+    def prepare(self, rhs: RightHandSide, tensors: Sequence[Tensor], needs: Needs) -> CannotCompileError | None:
         """Compile what is not compiled yet; returns what stands in the way, if something does."""
         if needs not in self._assembled and needs not in self._refused:
             try:
-                self._assembled[needs] = self._assemble(rhs, needs)
+                self._assembled[needs] = self._assemble(rhs, tensors, needs)
             except CannotCompileError as error:
                 self._refused[needs] = with_line(error, rhs)
         return self._refused.get(needs)
 
-    def _assemble(self, rhs: RightHandSide, needs: Needs) -> Handle:
-        numbers = [self._load(name, rhs).handle.number if name else 0 for name in needs.functions]
+    def _assemble(self, rhs: RightHandSide, tensors: Sequence[Tensor], needs: Needs) -> Handle:
+        numbers = [self._load(name, rhs, tensors).handle.number if name else 0 for name in needs.functions]
         return self._bridge.keep(
             self._bridge.call("compiled_functions", self._single, *numbers, self._n if needs.jacobian else 0)
         )
 
-    def right_hand_side(self, rhs: RightHandSide, parameters: Tensor, poll: Poll, needs: Needs) -> int:
+    def right_hand_side(self, parameters: Tensor, poll: Poll, needs: Needs) -> int:
         """Handle of a right-hand side at these parameters, which must be kept while it is used."""
-        for name in filter(None, needs.functions):
-            self._loaded[name].refresh(self._bridge)
-        return self._bridge.call(
-            "compiled_rhs",
-            self._assembled[needs].number,
-            address(parameters),
-            parameters.numel(),
-            poll.address,
-        )
+        number = self._assembled[needs].number
+        return self._bridge.call("compiled_rhs", number, address(parameters), parameters.numel(), poll.address)
+
+
+def _dense(constants: list[Source], tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [take(source, tensors).detach().contiguous() for source in constants]
+
+
+def _expected(
+    name: str,
+    rhs: RightHandSide,
+    captured: list[Tensor],
+    u: Tensor,
+    λ: Tensor,
+    t: float,
+    direction: tuple[Tensor, float],
+) -> Tensor:
+    """What torch gives, flat."""
+    if name == "f":
+        with torch.no_grad():
+            return rhs.with_leaves(rhs.leaves)(u, rhs.time(t)).reshape(-1)
+    with torch.enable_grad():
+        leaves = [leaf.detach().requires_grad_() for leaf in rhs.leaves]
+        x, time = u.requires_grad_(), rhs.time(t).requires_grad_()
+        k, cotangent = _without_hooks(lambda: rhs.with_leaves(leaves)(x, time)), λ
+        if name == "pull_tangent":
+            k = directional_derivative(k, (x, time), λ, direction)
+            cotangent = torch.ones_like(k)
+        wanted = [] if name == "pull_parameters" else [x]
+        if name != "pull_state":
+            # a zero stands for no parameters
+            wanted += [*leaves, *captured] or [torch.zeros(1, dtype=rhs.dtype, requires_grad=True)]
+        gradients: Sequence[Tensor | None] = [None] * len(wanted)
+        if k.requires_grad:
+            try:
+                gradients = torch.autograd.grad(k, wanted, cotangent, allow_unused=True)
+            except RuntimeError as error:  # an operation without second derivative
+                raise CannotCompileError(f"torch cannot differentiate it: {error}") from error
+    pairs = zip(gradients, wanted, strict=True)
+    return torch.cat([(torch.zeros_like(q) if g is None else g.detach()).reshape(-1) for g, q in pairs])
 
 
 def _without_hooks(evaluate: Callable[[], Tensor]) -> Tensor:
@@ -280,10 +305,10 @@ class _Hooks(TorchFunctionMode):
 
 
 def with_line(error: CannotCompileError, rhs: RightHandSide) -> CannotCompileError:
-    """The same, with the line of the user's code if that can be found."""
-    if error.where or not error.operation:
-        return error
-    line = locate(rhs.with_leaves(rhs.leaves), (rhs.u0, rhs.time(0.0)), error.operation)
+    """The same, with the line of the user's code if that can be found, and without what it holds of the user's."""
+    line = error.where
+    if not line and error.operation:
+        line = locate(rhs.with_leaves(rhs.leaves), (rhs.u0, rhs.time(0.0)), error.operation)
     return CannotCompileError(error.reason, line, error.operation)
 
 
@@ -295,8 +320,8 @@ def generated_source(rhs: RightHandSide) -> str:
     """
     needs = Needs(Products.SEPARATE, jacobian=False)
     try:
-        traced = trace_right_hand_side(rhs)
-        sources = [emit(_PROGRAMS[name](traced), name).text for name in filter(None, needs.functions)]
+        bound = trace_right_hand_side(rhs).bind(())
+        sources = [emit(_PROGRAMS[name](bound), name).text for name in filter(None, needs.functions)]
     except CannotCompileError as error:
         raise UnsupportedError(f"f cannot be compiled to Julia: {with_line(error, rhs)}.") from None
     return "\n\n".join(sources) + "\n"

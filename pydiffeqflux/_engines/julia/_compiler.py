@@ -81,7 +81,7 @@ class _Group:
     def get(self, signature: Signature) -> Result | None:
         """What became of a function, if that is known."""
         for result in self.results.get(signature.fingerprint.value, ()):
-            if isinstance(result, CannotCompileError) or result.is_current():
+            if isinstance(result, CannotCompileError) or result.is_current(signature.fingerprint.tensors):
                 return result
         return self.refused
 
@@ -95,15 +95,27 @@ class Compiler:
         self._unwatched: deque[Any] = deque()  # the groups that are not forgotten by themselves
         self._lock = threading.RLock()  # torch traces one function at a time
 
-    def right_hand_side(self, prob: ODEProblem) -> CompilableRightHandSide:
-        """The right-hand side of a problem; `f` is not evaluated for it where it has been compiled already."""
-        signature = _signature(prob)
+    def right_hand_side(self, prob: ODEProblem, *, required: bool) -> RightHandSide:
+        """The right-hand side of a problem; `f` is not evaluated for it where it has been compiled already.
+
+        Raises:
+            UnsupportedError: compilation was `required`, and what `f` reads cannot be found out.
+        """
+        try:
+            signature = _signature(prob)
+        except Exception as error:  # objects may do anything when they are looked at
+            reason = f"what it reads cannot be found out ({type(error).__name__}: {error})"
+            self._announce(CannotCompileError(reason), required=required)
+            return RightHandSide(prob, captured=())
         with self._lock:
             found = self._get(signature)
-            probe = found.probe if isinstance(found, CompiledFunction) else None
+            known = isinstance(found, CompiledFunction)
+            probe = found.probe(signature.fingerprint.tensors) if known else None
         rhs = CompilableRightHandSide(prob, probe, signature)
         if found is None:
-            rhs.signature = _signature(prob)  # the first call of f may have filled a cache of its own
+            if rhs.probe is None:
+                rhs(rhs.u0.clone(), prob.tspan[0])
+            rhs.signature = _signature(prob)  # that first call of f may have filled a cache of its own
         return rhs
 
     def get(self, rhs: CompilableRightHandSide, needs: Needs, *, required: bool) -> CompiledFunction | None:
@@ -116,20 +128,25 @@ class Compiler:
         with self._lock, torch.set_grad_enabled(rhs.signature.gradients):
             found = self._get(rhs.signature) or self._make(rhs)
             if isinstance(found, CompiledFunction):
-                found = found.prepare(rhs, needs) or found
+                found = found.prepare(rhs, rhs.signature.fingerprint.tensors, needs) or found
         if isinstance(found, CompiledFunction):
             return found
+        self._announce(found, required=required)
+        return None
+
+    def _announce(self, refusal: CannotCompileError, *, required: bool) -> None:
         if required:
-            raise UnsupportedError(f"f cannot be compiled to Julia: {found}. Leave compile out to have it called back.")
-        if not found.announced:
-            found.announced = True
+            raise UnsupportedError(
+                f"f cannot be compiled to Julia: {refusal}. Leave compile out to have it called back."
+            )
+        if not refusal.announced:
+            refusal.announced = True
             warnings.warn(
-                f"f is called back from Julia, which is slower than compiled code, since {found}; compile=False "
+                f"f is called back from Julia, which is slower than compiled code, since {refusal}; compile=False "
                 "silences this.",
                 JuliaWarning,
                 stacklevel=2,
             )
-        return None
 
     def _get(self, signature: Signature) -> Result | None:
         group = self._groups.get(signature.identity)
@@ -148,16 +165,25 @@ class Compiler:
         group.count += 1
         result: Result
         try:
-            result = CompiledFunction(self._bridge, rhs, signature.fingerprint.tensors)
+            result = self._compile(rhs)
         except CannotCompileError as error:
             result = with_line(error, rhs)
-        if Fingerprint(rhs.function).value != signature.fingerprint.value:
+        if not _is_same(Fingerprint(rhs.function), signature.fingerprint):
             result = group.refused = CannotCompileError("it changes something that it reads, when it is called")
         group.results.setdefault(signature.fingerprint.value, []).append(result)
         return result
 
+    def _compile(self, rhs: CompilableRightHandSide) -> CompiledFunction:
+        fingerprint = rhs.signature.fingerprint
+        if any(isinstance(thing, torch.jit.ScriptModule) for thing in fingerprint.objects):
+            raise CannotCompileError("it has parts in TorchScript, whose attributes cannot be watched")
+        return CompiledFunction(self._bridge, rhs, fingerprint.tensors)
+
     def _new_group(self, signature: Signature) -> _Group:
-        """A group that is forgotten when one of its objects dies, whose address may become another one's."""
+        """A group that is forgotten when one of its objects dies, whose address may become another one's.
+
+        Tensors are not among them: functions that do the same with other tensors share what is compiled.
+        """
         groups, identity = self._groups, signature.identity
 
         def forget(_: object) -> None:
@@ -172,6 +198,10 @@ class Compiler:
             if len(self._unwatched) > VARIANTS:
                 groups.pop(self._unwatched.popleft(), None)
         return group
+
+
+def _is_same(a: Fingerprint, b: Fingerprint) -> bool:
+    return a.value == b.value and all(x is y for x, y in zip(a.tensors, b.tensors, strict=True))
 
 
 def _can_be_watched(thing: Any) -> bool:

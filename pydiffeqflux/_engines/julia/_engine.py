@@ -94,7 +94,9 @@ class _Session:
         with torch.no_grad(), deferred_interrupts() as interrupts:
             guard.interrupts = interrupts
             try:
-                result = self.bridge.call_raw(name, *args)
+                with self.bridge.lock:
+                    function.activate()
+                    result = self.bridge.call_raw(name, *args)
             except self.bridge.JuliaError as error:
                 failure = guard.error or (None if interrupts.requested else translate(error))
             finally:
@@ -125,7 +127,7 @@ class JuliaEngine(AbstractEngine):
     def right_hand_side(self, prob: ODEProblem, options: SolveOptions) -> RightHandSide:
         if isinstance(prob.f, JuliaSource) or options.compile is False:
             return super().right_hand_side(prob, options)
-        return self._session.compiler.right_hand_side(prob)
+        return self._session.compiler.right_hand_side(prob, required=bool(options.compile))
 
     def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
         """Reverse mode through the steps of a torch function by an explicit method that is known, else Gauss's.

@@ -44,6 +44,9 @@ class JuliaFunction(ABC):
     def _make(self) -> int:
         """The right-hand side in Julia."""
 
+    def activate(self) -> None:  # noqa: B027 - most have nothing to do
+        """Let Julia's function read this right-hand side's tensors, which may be another's at other times."""
+
     @abstractmethod
     def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
         """The gradient of the flat parameters as one tensor a parameter."""
@@ -97,19 +100,24 @@ class CallbackFunction(JuliaFunction):
 class CompiledTorchFunction(JuliaFunction):
     """A torch function as Julia code."""
 
-    def __init__(self, bridge: Bridge, compiled: CompiledFunction, rhs: RightHandSide, needs: Needs) -> None:
-        self._compiled, self._rhs, self._needs = compiled, rhs, needs
-        self._parameters = compiled.flat_parameters(rhs)
+    def __init__(self, bridge: Bridge, compiled: CompiledFunction, rhs: CompilableRightHandSide, needs: Needs) -> None:
+        self._compiled, self._needs = compiled, needs
+        self._tensors = rhs.signature.fingerprint.tensors
+        self._constants = compiled.constants(self._tensors, needs)
+        self._parameters = compiled.flat_parameters(rhs, self._tensors)
         self.n_p = self._parameters.numel()
         super().__init__(bridge)
 
     def _make(self) -> int:
-        return self._compiled.right_hand_side(self._rhs, self._parameters, self.poll, self._needs)
+        return self._compiled.right_hand_side(self._parameters, self.poll, self._needs)
+
+    def activate(self) -> None:
+        self._compiled.set_constants(self._constants)
 
     def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
         return [
             torch.zeros_like(q) if place is None else dp[place].view(q.shape)
-            for place, q in zip(self._compiled.places(rhs), rhs.parameters, strict=True)
+            for place, q in zip(self._compiled.places(rhs, self._tensors), rhs.parameters, strict=True)
         ]
 
 

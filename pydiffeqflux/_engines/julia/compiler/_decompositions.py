@@ -63,8 +63,10 @@ def _attention(
         scores = scores.masked_fill(~allowed, -torch.inf)
     if attn_mask is not None:
         scores = scores + attn_mask
+    masked = scores.amax(-1, keepdim=True) == -torch.inf  # whole rows, of which the result is zero
+    weights = scores.masked_fill(masked, 0.0).softmax(-1).masked_fill(masked, 0.0)
     # in memory the heads of one position lie together, which views of the result rely on
-    result = (scores.softmax(-1) @ value).transpose(1, 2).contiguous().transpose(1, 2)
+    result = (weights @ value).transpose(1, 2).contiguous().transpose(1, 2)
     return result, scores.logsumexp(-1)
 
 

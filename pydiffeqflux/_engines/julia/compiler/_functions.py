@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
-from torch.utils.weak import TensorWeakRef
 
 from . import (  # noqa: F401 - they register their rules
     _convolution_rules,
@@ -48,18 +47,20 @@ def _empty_like(tensor: Tensor) -> Tensor:
     return tensor.new_empty(()).expand(tensor.shape)
 
 
-Reference = Callable[[], Tensor]
-"""Gives a tensor that somebody else keeps."""
+Source = int | Tensor
+"""Where a captured tensor comes from: its position among those that the function reads, or itself where it has none."""
 
 
 class TracedFunction:
     """A right-hand side as a graph whose captured tensors are arguments.
 
+    It serves for all functions that do the same with other tensors, of which it keeps none alive.
+
     Arguments:
         function: the function of a state, the tensors of `p` and a time.
         inputs: tensors to trace it with.
+        tensors: those that the function may read beside them.
         wanted: captured tensors that are to belong to the flat parameters.
-        borrowed: captured tensors that live as long as the function is called. The others are kept alive.
 
     Attributes:
         inputs: those that it was traced with, without contents.
@@ -70,10 +71,11 @@ class TracedFunction:
         self,
         function: Callable[[Tensor, list[Tensor], Tensor], Tensor],
         inputs: Inputs,
-        wanted: Sequence[Tensor],
-        borrowed: Sequence[Tensor] = (),
+        tensors: Sequence[Tensor] = (),
+        wanted: Sequence[Tensor] = (),
     ) -> None:
         self.inputs = inputs.without_contents()
+        self._positions = {id(tensor): position for position, tensor in enumerate(tensors)}
         observer = Observer(_flat(function, len(inputs.leaves)))
         # in torch's own operations, which can be differentiated again
         self._graph = trace(observer, (inputs.u, *inputs.leaves, inputs.t), decompose=False)
@@ -81,13 +83,14 @@ class TracedFunction:
             raise CannotCompileError(WRITES_OUTSIDE, operation=A_WRITE)
         observer.note_reads(self._graph)
         self._graph.graph.eliminate_dead_code()
-        self._borrowed = {id(tensor) for tensor in borrowed}
-        self.reads = [self.reference(tensor) for tensor in observer.reads]
-        self._captured = self._take_captured()
+        self.reads = [self.source(tensor) for tensor in observer.reads]
         known = {id(q) for q in wanted}
-        self._names = [name for name, tensor in self._captured.items() if id(tensor()) in known]
+        captured_tensors = self._take_captured()
+        self._names = [name for name, tensor in captured_tensors.items() if id(tensor) in known]
+        self._sources = {name: self.source(tensor) for name, tensor in captured_tensors.items()}
+        del self._positions
 
-    def _take_captured(self) -> dict[str, Reference]:
+    def _take_captured(self) -> dict[str, Tensor]:
         """The tensors behind the attributes of the graph, which gives them up."""
         tensors = {str(node.target): captured(self._graph, str(node.target)) for node in self._attributes()}
         names = {id(tensor): name for name, tensor in tensors.items()}
@@ -95,33 +98,42 @@ class TracedFunction:
             node.target = names[id(tensors[str(node.target)])]  # one name for each tensor
         for name in tensors:
             delattr(self._graph, name)
-        return {name: self.reference(tensors[name]) for name in names.values()}
+        return {name: tensors[name] for name in names.values()}
 
     def _attributes(self) -> Iterable[Node]:
         return self._graph.graph.find_nodes(op="get_attr")
 
-    def reference(self, tensor: Tensor) -> Reference:
-        """The tensor, which is kept alive unless it is borrowed."""
-        if id(tensor) not in self._borrowed:
-            return lambda: tensor
-        weak = TensorWeakRef(tensor)
+    def source(self, tensor: Tensor) -> Source:
+        """Where a tensor is to be taken from another time."""
+        return self._positions.get(id(tensor), tensor)
 
-        def get() -> Tensor:
-            found = weak()
-            assert found is not None, "what a function reads lives as long as the function"
-            return found
+    def bind(self, tensors: Sequence[Tensor]) -> "BoundFunction":
+        """The function with those tensors in the place of the ones that it was traced with."""
+        values = {name: take(source, tensors) for name, source in self._sources.items()}
+        return BoundFunction(self._graph, self.inputs, self._names, values)
 
-        return get
 
-    @property
-    def parameters(self) -> list[Tensor]:
-        """The captured tensors that belong to the flat parameters, behind the leaves of `p`."""
-        return [self._captured[name]() for name in self._names]
+def take(source: Source, tensors: Sequence[Tensor]) -> Tensor:
+    """A captured tensor, given those that the function reads."""
+    return tensors[source] if isinstance(source, int) else source
+
+
+class BoundFunction:
+    """A traced function with its tensors.
+
+    Attributes:
+        inputs: as of the traced function.
+        parameters: the captured tensors that belong to the flat parameters, behind the leaves of `p`.
+    """
+
+    def __init__(self, graph: GraphModule, inputs: Inputs, names: list[str], tensors: dict[str, Tensor]) -> None:
+        self.inputs = inputs
+        self.parameters = [tensors[name] for name in names]
+        self._graph, self._names, self._tensors = graph, names, tensors
 
     def __call__(self, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> Tensor:
         """The function with other values of the captured parameters."""
-        tensors = {name: tensor() for name, tensor in self._captured.items()}
-        tensors.update(zip(self._names, parameters, strict=True))
+        tensors = self._tensors | dict(zip(self._names, parameters, strict=True))
         return _Interpreter(self._graph, tensors).run(u, *leaves, t)
 
 
@@ -148,7 +160,7 @@ class _Interpreter(torch.fx.Interpreter):
         return self._tensors[target]
 
 
-def derivative_program(f: TracedFunction) -> Program:
+def derivative_program(f: BoundFunction) -> Program:
     """`(du, u, p, t)`: du becomes f(u, p, t)."""
     n = f.inputs.u.numel()
 
@@ -161,7 +173,7 @@ def derivative_program(f: TracedFunction) -> Program:
     return _program(f, call, [], [n])
 
 
-def pull_state_program(f: TracedFunction) -> Program:
+def pull_state_program(f: BoundFunction) -> Program:
     """`(out, λ, u, p, t)`: out becomes λᵀ ∂f/∂u."""
 
     def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
@@ -171,7 +183,7 @@ def pull_state_program(f: TracedFunction) -> Program:
     return _program(f, pull, [f.inputs.u], [f.inputs.u.numel()])
 
 
-def pull_parameters_program(f: TracedFunction) -> Program:
+def pull_parameters_program(f: BoundFunction) -> Program:
     """`(out, λ, u, p, t)`: out becomes λᵀ ∂f/∂p, for all leaves and captured parameters one after the other."""
 
     def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
@@ -184,7 +196,7 @@ def pull_parameters_program(f: TracedFunction) -> Program:
     return _program(f, pull, [f.inputs.u], _parameter_sizes(f))
 
 
-def pull_both_program(f: TracedFunction) -> Program:
+def pull_both_program(f: BoundFunction) -> Program:
     """`(out, λ, u, p, t)`: out becomes what `pull_state` makes, and behind it what `pull_parameters` makes."""
 
     def pull(λ: Tensor, u: Tensor, leaves: list[Tensor], parameters: list[Tensor], t: Tensor) -> tuple[Tensor, ...]:
@@ -195,7 +207,7 @@ def pull_both_program(f: TracedFunction) -> Program:
     return _program(f, pull, [f.inputs.u], [f.inputs.u.numel(), *_parameter_sizes(f)])
 
 
-def pull_tangent_program(f: TracedFunction) -> Program:
+def pull_tangent_program(f: BoundFunction) -> Program:
     """`(out, λ, u, p, t)`: what `pull_both` makes, of `∂f/∂u g + ∂f/∂t τ` in the place of `f`; λ holds (λ, g, τ).
 
     It is the derivative along (g, τ) of the vector-Jacobian product with λ, so forward mode is not needed.
@@ -214,7 +226,7 @@ def pull_tangent_program(f: TracedFunction) -> Program:
     return _program(f, pull, [f.inputs.u, f.inputs.u, f.inputs.t], [f.inputs.u.numel(), *_parameter_sizes(f)])
 
 
-def _parameter_sizes(f: TracedFunction) -> list[int]:
+def _parameter_sizes(f: BoundFunction) -> list[int]:
     return [q.numel() for q in (*f.inputs.leaves, *f.parameters)] or [1]
 
 
@@ -223,7 +235,7 @@ def _nothing(λ: Tensor) -> tuple[Tensor]:
     return (0.0 * λ.reshape(-1)[:1],)
 
 
-def _program(f: TracedFunction, function: Callable[..., Any], before: list[Tensor], sizes: list[int]) -> Program:
+def _program(f: BoundFunction, function: Callable[..., Any], before: list[Tensor], sizes: list[int]) -> Program:
     """Trace and lower a function of `(*before, u, leaves, parameters, t)` whose results fill one flat output."""
     u, leaves, t = f.inputs.u, f.inputs.leaves, f.inputs.t
     graph = trace_function(function, (*before, u, leaves, f.parameters, t), len(before))

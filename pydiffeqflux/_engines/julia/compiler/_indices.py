@@ -5,18 +5,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 WHOLE = slice(None)
 
 
 def select(x: Tensor, index: Any) -> Tensor | None:
-    """`x[index]` where single positions are tensors, as in a table that is interpolated; `None` where none is.
+    """A copy of `x[index]` where single positions are computed, as in a table that is interpolated; else `None`.
 
-    Torch would read such a tensor as a number, and the graph would take that number to be constant.
+    Torch would read such a position as a number, which a graph does not have.
     """
     parts = index if isinstance(index, tuple) else (index,)
     positions = [part for part in parts if _is_position(part)]
-    if not positions or any(isinstance(part, Tensor) and not _is_position(part) for part in parts):
+    others = [part for part in parts if not _is_position(part)]
+    if not positions or not all(part is None or part is Ellipsis or type(part) in (int, slice) for part in others):
         return None
     consumed = sum(part is not None and part is not Ellipsis for part in parts)
     dims, found = 0, []
@@ -34,17 +37,23 @@ def select(x: Tensor, index: Any) -> Tensor | None:
 
 
 def _is_position(part: Any) -> bool:
-    return isinstance(part, Tensor) and part.ndim == 0 and part.dtype in (torch.int64, torch.int32)
+    is_position = isinstance(part, Tensor) and part.ndim == 0 and part.dtype in (torch.int64, torch.int32)
+    return is_position and not is_captured(part)
 
 
-def without_conditions(index: Any, is_captured: Callable[[Tensor], bool], read: Callable[[Tensor], None]) -> Any:
+def is_captured(tensor: Tensor) -> bool:
+    """Whether a tensor is a real one, not made under the tracer."""
+    return not isinstance(tensor, FakeTensor) and not is_functorch_wrapped_tensor(tensor)
+
+
+def without_conditions(index: Any, read: Callable[[Tensor], None]) -> Any:
     """The index with the positions where captured conditions hold in their place; `read` is told of these."""
     parts = index if isinstance(index, tuple) else (index,)
     fresh: list[Any] = []
     for part in parts:
         if isinstance(part, Tensor) and part.dtype == torch.bool and part.ndim and is_captured(part):
             read(part)
-            fresh.extend(torch.tensor(places) for places in _places(part))
+            fresh.extend(torch.tensor(places, dtype=torch.int64) for places in _places(part))
         else:
             fresh.append(part)
     return tuple(fresh)

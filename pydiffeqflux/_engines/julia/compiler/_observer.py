@@ -5,17 +5,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_functorch_wrapped_tensor, maybe_current_level
+from torch._C._functorch import maybe_current_level
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import GraphModule
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from ._indices import select, without_conditions
+from ._indices import is_captured, select, without_conditions
 from ._trace import CannotCompileError, captured
 
-_READS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
+_READS = (
+    torch.ops.aten._local_scalar_dense.default,
+    torch.ops.aten.equal.default,
+    torch.ops.aten.allclose.default,
+)
 """Operations whose result is a Python number, which the graph takes to be constant."""
 
 _COPIES = (torch.Tensor.tolist, torch.tensor, torch.Tensor.new_tensor)
@@ -81,28 +85,42 @@ class _Calls(TorchFunctionMode):
     def __init__(self, reads: list[Tensor]) -> None:
         super().__init__()
         self._found = reads
+        self._copies: dict[int, Tensor] = {}  # parts at computed positions, which are views in torch, by their storage
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _COPIES or (func in _CONVERSIONS and args and not isinstance(args[0], Tensor)):
-            self._read((args, kwargs.get("data")))
+        if self._copies and _writes(func, kwargs) and _storage(args[0]) in self._copies:
+            raise CannotCompileError("it writes in place to a part at a computed position")
+        if func in _COPIES or (func in _CONVERSIONS and not isinstance(_first(args, kwargs), Tensor)):
+            self._read((args, kwargs))
         elif func in (Tensor.__getitem__, Tensor.__setitem__):
-            x, index, *value = args
-            index = without_conditions(index, _is_captured, self._found.append)
-            selected = None if value else select(x, index)
-            return func(x, index, *value) if selected is None else selected
+            return self._index(func, *args)
         return func(*args, **kwargs)
+
+    def _index(self, func: Any, x: Tensor, index: Any, *value: Any) -> Any:
+        parts = index if isinstance(index, tuple) else (index,)
+        self._read([part for part in parts if isinstance(part, list)])
+        index = without_conditions(index, self._found.append)
+        selected = None if value else select(x, index)
+        if selected is None:
+            return func(x, index, *value)
+        self._copies[_storage(selected)] = selected
+        return selected
 
     def _read(self, arguments: Any) -> None:
         for leaf in tree_leaves(arguments):
             if isinstance(leaf, Tensor):
-                if not _is_captured(leaf):
+                if not is_captured(leaf):
                     raise CannotCompileError("it makes numbers of tensors that it has computed")
                 self._found.append(leaf)
 
 
-def _is_captured(tensor: Tensor) -> bool:
-    return not isinstance(tensor, FakeTensor) and not is_functorch_wrapped_tensor(tensor)
+def _first(args: Any, kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else kwargs.get("data", kwargs.get("obj"))
+
+
+def _storage(tensor: Any) -> int:
+    return tensor.untyped_storage()._cdata if isinstance(tensor, Tensor) else 0
 
 
 class _GradientCalls(_Calls):
