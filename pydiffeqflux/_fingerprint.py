@@ -1,5 +1,6 @@
 """What a function depends on besides its arguments, so that a change of it is noticed."""
 
+import contextlib
 import dis
 import hashlib
 import sys
@@ -103,8 +104,8 @@ class Fingerprint:
 
     Numbers, strings and arrays in its closure, its defaults, the globals that it names and the attributes of its
     objects and classes that some of its code names count by value, as do all attributes of torch's own modules.
-    Tensors count by shape, dtype and whether they require a gradient and have a graph. Libraries are taken to be
-    constant.
+    Tensors count by all but their contents: shape, dtype, device, whether they require a gradient and have a graph.
+    Libraries are taken to be constant.
 
     Arguments:
         function: the function.
@@ -159,10 +160,12 @@ class Fingerprint:
             position = self._positions[id(tensor)] = len(self.tensors)
             self.tensors.append(tensor)
         try:
-            shape = tensor.shape
+            layout = tensor.shape, tensor.layout is not torch.strided or tensor.is_contiguous()
         except RuntimeError:  # of a parameter that has no value yet, or nested
-            shape = None
-        self._parts.append((type(tensor), position, shape, tensor.dtype, tensor.requires_grad, tensor.is_leaf))
+            layout = None
+        self._parts.append(
+            (type(tensor), position, layout, tensor.dtype, tensor.device, tensor.requires_grad, tensor.is_leaf)
+        )
 
     def _walk_new(self, thing: Any) -> None:
         kind = type(thing)
@@ -197,7 +200,7 @@ class Fingerprint:
             self._identify(thing)
             self._walk_object(thing)
             return
-        if kind.__module__ != "builtins" and not isinstance(thing, FunctionType):
+        if not _is_library(kind.__module__):
             self._walk_attributes(thing)  # of a class that is derived from a built-in one
 
     def _walk_pairs(self, pairs: Mapping[Any, Any]) -> None:
@@ -227,17 +230,16 @@ class Fingerprint:
 
     def _walk_attributes(self, thing: Any) -> None:
         kind = type(thing)
-        attributes = _attributes(thing)
-        if _has_code_of_a_library(kind):
+        about, attributes = _about(kind), _attributes(thing)
+        if about.has_code_of_a_library:
             # of a module of torch most attributes are empty
             self._walk_pairs({x: y for x, y in attributes.items() if type(y) not in _USUALLY_EMPTY or y})
         elif attributes:
             hooks = {name for name in attributes if type(name) is str and name.endswith("hooks")}  # torch calls those
             self._scopes.append(_Scope(attributes, hooks))
             self._scopes.extend(_Scope(attributes[x], is_registry=True) for x in _REGISTRIES if x in attributes)
-        slots = {name: value for base in kind.__mro__ for name, value in _slots(base, thing)}
-        if slots:
-            self._scopes.append(_Scope(slots))
+        if about.slots:
+            self._scopes.append(_Scope(dict(_values_of_slots(about.slots, thing))))
         self._open_class(kind, frozenset())
 
     def _open_class(self, kind: type, always: frozenset[str]) -> None:
@@ -330,15 +332,41 @@ def _attributes(thing: Any) -> Mapping[str, Any]:
         return {}
 
 
-def _slots(kind: type, thing: Any) -> Iterator[tuple[str, Any]]:
-    slots = kind.__dict__.get("__slots__", ())
-    for slot in (slots,) if isinstance(slots, str) else slots:
-        mangled = f"_{kind.__name__.lstrip('_')}{slot}" if slot.startswith("__") and not _is_special(slot) else slot
-        member = kind.__dict__.get(mangled)
-        try:
-            yield mangled, member.__get__(thing) if isinstance(member, MemberDescriptorType) else None
-        except AttributeError:  # it has no value yet
-            continue
+@dataclass(frozen=True)
+class _About:
+    """What is found out of a class once.
+
+    Attributes:
+        has_code_of_a_library: whether methods of a library read the attributes.
+        slots: the attributes that are not in `__dict__`.
+    """
+
+    has_code_of_a_library: bool
+    slots: dict[str, MemberDescriptorType]
+
+
+_KNOWN: weakref.WeakKeyDictionary[type, _About] = weakref.WeakKeyDictionary()
+
+
+def _about(kind: type) -> _About:
+    about = _KNOWN.get(kind)
+    if about is None:
+        libraries = {base.__module__.partition(".")[0] for base in kind.__mro__ if base is not torch.nn.Module}
+        slots = {
+            name: member
+            for base in kind.__mro__
+            if "__slots__" in vars(base) and not _is_library(base.__module__)
+            for name, member in vars(base).items()
+            if isinstance(member, MemberDescriptorType)
+        }
+        about = _KNOWN[kind] = _About(not libraries.isdisjoint({"torch", "pydiffeqflux", "collections"}), slots)
+    return about
+
+
+def _values_of_slots(slots: Mapping[str, MemberDescriptorType], thing: Any) -> Iterator[tuple[str, Any]]:
+    for name, member in slots.items():
+        with contextlib.suppress(AttributeError):  # it has no value yet
+            yield name, member.__get__(thing)
 
 
 def _is_special(name: str) -> bool:
@@ -350,14 +378,6 @@ def _is_called_unnamed(name: str, attribute: Any) -> bool:
     inner = _unwrapped(attribute)
     is_method = isinstance(inner, FunctionType) or (callable(inner) and not _is_library(type(inner).__module__))
     return is_method and _is_special(name) and name not in _MAKE and name not in _DO_NOT_COMPUTE
-
-
-def _has_code_of_a_library(kind: type) -> bool:
-    """Whether methods of a library read the attributes."""
-    return any(
-        base.__module__.partition(".")[0] in ("torch", "pydiffeqflux", "collections") and base is not torch.nn.Module
-        for base in kind.__mro__
-    )
 
 
 def digest(tensor: Tensor) -> bytes:
