@@ -160,7 +160,7 @@ class Fingerprint:
             position = self._positions[id(tensor)] = len(self.tensors)
             self.tensors.append(tensor)
         try:
-            layout = tensor.shape, tensor.layout is not torch.strided or tensor.is_contiguous()
+            layout = tensor.shape, tensor.layout, tensor.layout is torch.strided and tensor.is_contiguous()
         except RuntimeError:  # of a parameter that has no value yet, or nested
             layout = None
         self._parts.append(
