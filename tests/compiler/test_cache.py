@@ -668,3 +668,52 @@ def test_the_default_dtype_counts(traced):
     finally:
         torch.set_default_dtype(before)
     assert len(traced) == 2
+
+
+# ---- what is done to the function and its tensors
+
+
+def test_a_cache_that_is_filled_without_gradients_holds_real_tensors():
+    @functools.cache
+    def grid(n):
+        return torch.linspace(0.0, 1.0, n, dtype=torch.float64)
+
+    def f(u, p, t):
+        return u * grid(3)
+
+    with torch.no_grad():
+        _end(f, ONES)
+    assert f(ONES, None, None).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_what_cannot_be_looked_at_is_called_back():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    prob = de.ODEProblem(lambda u, p, t: -u * len(deep), ONES, (0.0, 1.0))
+    with pytest.warns(de.JuliaWarning, match="cannot be found out"):
+        found = de.solve(prob, de.Tsit5(), engine="julia", **TIGHT).u[-1]
+    torch.testing.assert_close(found, ONES * math.exp(-1.0), rtol=1e-7, atol=0.0)
+    with pytest.raises(de.UnsupportedError, match="cannot be found out"):
+        de.solve(prob, de.Tsit5(), engine="julia", compile=True)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch advises against TorchScript
+def test_modules_in_torchscript_are_called_back():
+    script = torch.jit.trace(torch.nn.Linear(3, 3, dtype=torch.float64), ONES)
+    with pytest.warns(de.JuliaWarning, match="TorchScript"):
+        de.solve(de.ODEProblem(lambda u, p, t: script(u), ONES, (0.0, 1.0)), de.Tsit5(), engine="julia")
+
+
+def test_a_function_that_is_refused_is_freed():
+    class Branching(torch.nn.Linear):
+        def forward(self, u, p, t):
+            return super().forward(u) if u.sum() > 0 else -u
+
+    net = Branching(3, 3, dtype=torch.float64)
+    with pytest.warns(de.JuliaWarning, match="depends on values"):
+        de.solve(de.ODEProblem(net, ONES, (0.0, 1.0)), de.Tsit5(), engine="julia")
+    died = weakref.ref(net)
+    del net
+    gc.collect()
+    assert died() is None
