@@ -25,6 +25,7 @@ from .compiler._functions import (
     pull_parameters_program,
     pull_state_program,
     pull_tangent_program,
+    sources,
     take,
 )
 from .compiler._location import locate
@@ -132,21 +133,22 @@ class CompiledFunction:
         self._n = rhs.numel
         self._traced = trace_right_hand_side(rhs, tensors)
         self._reads = [(source, digest(take(source, tensors))) for source in self._traced.reads]
-        places = {id(tensor): k for k, tensor in enumerate(tensors)}
-        probe, self._probe = rhs.probe, rhs.probe and replace(rhs.probe, extra=[])
-        self._extra = [places[id(q)] for q in probe.extra if id(q) in places] if probe else []
-        reached = {id(q) for q in (*rhs.leaves, *self._traced.bind(tensors).parameters)}
-        if probe and (
-            len(self._extra) < len(probe.extra) or any(id(rhs.parameters[k]) not in reached for k in probe.used)
-        ):
-            raise CannotCompileError("it reads tensors that were computed with a graph outside of it; pass them in p")
+        self._probe, self._extra = None, []
+        if rhs.probe is not None:
+            self._probe, self._extra = replace(rhs.probe, extra=[]), sources(rhs.probe.extra, tensors)
+            reached = {id(q) for q in (*rhs.leaves, *self._traced.bind(tensors).parameters)}
+            used = {id(rhs.parameters[k]) for k in rhs.probe.used}
+            if not used <= reached or any(isinstance(source, Tensor) for source in self._extra):
+                raise CannotCompileError(
+                    "it reads tensors that were computed with a graph outside of it; pass them in p"
+                )
         self._loaded: dict[str, _Loaded] = {}
         self._assembled: dict[Needs, Handle] = {}
         self._refused: dict[Needs, CannotCompileError] = {}
 
     def probe(self, tensors: Sequence[Tensor]) -> Probe | None:
         """What an evaluation of the function would tell."""
-        return self._probe and replace(self._probe, extra=[tensors[k] for k in self._extra])
+        return self._probe and replace(self._probe, extra=[take(source, tensors) for source in self._extra])
 
     def is_current(self, tensors: Sequence[Tensor]) -> bool:
         """Whether the tensors whose contents were taken to be constant have not changed."""
@@ -161,9 +163,8 @@ class CompiledFunction:
             code = emit(program, name, generic=generic)
             buffers = "" if generic else _types(code.buffers)
             number = self._bridge.call("compiled_function", code.text, name, buffers, _types(code.constants))
-            places = {id(tensor): k for k, tensor in enumerate(tensors)}
-            constants = [program.constants[array] for array in code.constants]
-            loaded = _Loaded(self._bridge.keep(number), code, [places.get(id(tensor), tensor) for tensor in constants])
+            constants = sources([program.constants[array] for array in code.constants], tensors)
+            loaded = _Loaded(self._bridge.keep(number), code, constants)
             if not generic:
                 self._verify(name, loaded, rhs, tensors)
             self._loaded[name] = loaded
@@ -321,7 +322,7 @@ def generated_source(rhs: RightHandSide) -> str:
     needs = Needs(Products.SEPARATE, jacobian=False)
     try:
         bound = trace_right_hand_side(rhs).bind(())
-        sources = [emit(_PROGRAMS[name](bound), name).text for name in filter(None, needs.functions)]
+        texts = [emit(_PROGRAMS[name](bound), name).text for name in filter(None, needs.functions)]
     except CannotCompileError as error:
         raise UnsupportedError(f"f cannot be compiled to Julia: {with_line(error, rhs)}.") from None
-    return "\n\n".join(sources) + "\n"
+    return "\n\n".join(texts) + "\n"

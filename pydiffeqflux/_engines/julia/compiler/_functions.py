@@ -75,7 +75,6 @@ class TracedFunction:
         wanted: Sequence[Tensor] = (),
     ) -> None:
         self.inputs = inputs.without_contents()
-        self._positions = {id(tensor): position for position, tensor in enumerate(tensors)}
         observer = Observer(_flat(function, len(inputs.leaves)))
         # in torch's own operations, which can be differentiated again
         self._graph = trace(observer, (inputs.u, *inputs.leaves, inputs.t), decompose=False)
@@ -83,12 +82,11 @@ class TracedFunction:
             raise CannotCompileError(WRITES_OUTSIDE, operation=A_WRITE)
         observer.note_reads(self._graph)
         self._graph.graph.eliminate_dead_code()
-        self.reads = [self.source(tensor) for tensor in observer.reads]
+        self.reads = sources(observer.reads, tensors)
         known = {id(q) for q in wanted}
-        captured_tensors = self._take_captured()
-        self._names = [name for name, tensor in captured_tensors.items() if id(tensor) in known]
-        self._sources = {name: self.source(tensor) for name, tensor in captured_tensors.items()}
-        del self._positions
+        found = self._take_captured()
+        self._names = [name for name, tensor in found.items() if id(tensor) in known]
+        self._sources = dict(zip(found, sources(found.values(), tensors), strict=True))
 
     def _take_captured(self) -> dict[str, Tensor]:
         """The tensors behind the attributes of the graph, which gives them up."""
@@ -103,14 +101,16 @@ class TracedFunction:
     def _attributes(self) -> Iterable[Node]:
         return self._graph.graph.find_nodes(op="get_attr")
 
-    def source(self, tensor: Tensor) -> Source:
-        """Where a tensor is to be taken from another time."""
-        return self._positions.get(id(tensor), tensor)
-
     def bind(self, tensors: Sequence[Tensor]) -> "BoundFunction":
         """The function with those tensors in the place of the ones that it was traced with."""
         values = {name: take(source, tensors) for name, source in self._sources.items()}
         return BoundFunction(self._graph, self.inputs, self._names, values)
+
+
+def sources(captured_tensors: Iterable[Tensor], tensors: Sequence[Tensor]) -> list[Source]:
+    """Where captured tensors are to be taken from another time, given those that the function reads now."""
+    positions = {id(tensor): position for position, tensor in enumerate(tensors)}
+    return [positions.get(id(tensor), tensor) for tensor in captured_tensors]
 
 
 def take(source: Source, tensors: Sequence[Tensor]) -> Tensor:
