@@ -224,9 +224,10 @@ class Fingerprint:
                 self._walk(thing.__self__)
         elif isinstance(thing, attrgetter | methodcaller):
             self._special.add("getattr")
+        elif isinstance(thing, _CACHED):
+            self._walk(thing.__wrapped__)
         else:
             self._walk_attributes(thing)
-            self._walk(getattr(thing, "__wrapped__", None) if type(thing) is _CACHED else None)
 
     def _walk_attributes(self, thing: Any) -> None:
         kind = type(thing)

@@ -136,7 +136,7 @@ class CompiledFunction:
         self._probe, self._extra = None, []
         if rhs.probe is not None:
             self._probe, self._extra = replace(rhs.probe, extra=[]), sources(rhs.probe.extra, tensors)
-            reached = {id(q) for q in (*rhs.leaves, *self._traced.bind(tensors).parameters)}
+            reached = {id(q) for q in (*rhs.leaves, *self._traced.parameters(tensors))}
             used = {id(rhs.parameters[k]) for k in rhs.probe.used}
             if not used <= reached or any(isinstance(source, Tensor) for source in self._extra):
                 raise CannotCompileError(
@@ -176,7 +176,7 @@ class CompiledFunction:
         u, λ, g = (torch.randn(rhs.shape, generator=generator, dtype=rhs.dtype) for _ in range(3))
         u = rhs.u0 + 0.01 * (1.0 + rhs.u0.abs()) * u
         p, t, τ = self.flat_parameters(rhs, tensors), 0.5, 2.0
-        captured = self._traced.bind(tensors).parameters
+        captured = self._traced.parameters(tensors)
         expected = _expected(name, rhs, captured, u, λ, t, (g, τ))
         if name == "pull_tangent":
             λ = torch.cat([λ.reshape(-1), g.reshape(-1), λ.new_tensor([τ])])
@@ -197,7 +197,7 @@ class CompiledFunction:
 
     def flat_parameters(self, rhs: RightHandSide, tensors: Sequence[Tensor]) -> Tensor:
         """The numbers that the compiled functions call `p`."""
-        captured = self._traced.bind(tensors).parameters
+        captured = self._traced.parameters(tensors)
         parts = [tensor.detach().reshape(-1) for tensor in (*rhs.leaves, *captured)]
         if len(parts) == 1:
             return parts[0].contiguous()
@@ -207,7 +207,7 @@ class CompiledFunction:
         """Where each differentiated parameter lies in the flat ones, `None` for those that `f` does not use."""
         starts: dict[int, slice] = {}
         start = 0
-        for tensor in (*rhs.leaves, *self._traced.bind(tensors).parameters):
+        for tensor in (*rhs.leaves, *self._traced.parameters(tensors)):
             starts.setdefault(id(tensor), slice(start, start + tensor.numel()))
             start += tensor.numel()
         return [starts.get(id(q)) for q in rhs.parameters]

@@ -101,6 +101,10 @@ class TracedFunction:
     def _attributes(self) -> Iterable[Node]:
         return self._graph.graph.find_nodes(op="get_attr")
 
+    def parameters(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Those of the tensors that belong to the flat parameters, behind the leaves of `p`."""
+        return [take(self._sources[name], tensors) for name in self._names]
+
     def bind(self, tensors: Sequence[Tensor]) -> "BoundFunction":
         """The function with those tensors in the place of the ones that it was traced with."""
         values = {name: take(source, tensors) for name, source in self._sources.items()}
