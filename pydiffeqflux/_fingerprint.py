@@ -402,8 +402,17 @@ class _Names:
     modules: dict[str, None] = field(default_factory=dict)
 
 
-@cache
+_NAMES: weakref.WeakKeyDictionary[CodeType, _Names] = weakref.WeakKeyDictionary()
+
+
 def _names(code: CodeType) -> _Names:
+    known = _NAMES.get(code)
+    if known is None:
+        known = _NAMES[code] = _find_names(code)
+    return known
+
+
+def _find_names(code: CodeType) -> _Names:
     found = _Names()
     for instruction in dis.get_instructions(code):
         name, value = instruction.opname, instruction.argval
