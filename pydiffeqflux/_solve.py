@@ -16,7 +16,7 @@ from ._controllers import AbstractController
 from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select_engine
 from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning, UnsupportedError
 from ._options import SolveOptions, check_positive, check_saveat, check_tolerance, check_tstops
-from ._problems import ODEProblem
+from ._problems import AbstractProblem
 from ._sensealgs import AbstractSensealg
 from ._solution import Solution
 
@@ -24,7 +24,7 @@ Times = Sequence[float] | NDArray[Any] | Tensor
 
 
 def solve(
-    prob: ODEProblem,
+    prob: AbstractProblem,
     alg: AbstractAlgorithm | None = None,
     *,
     saveat: float | Times | None = None,
@@ -102,6 +102,7 @@ def solve(
     Engines: both. Source: `CommonSolve.solve`.
 
     >>> import torch
+    >>> from pydiffeqflux import ODEProblem
     >>> def decay(u, p, t):
     ...     return -p * u
     >>> p = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
@@ -113,8 +114,8 @@ def solve(
     >>> round(p.grad.item(), 6)  # -2 exp(-1)
     -0.735759
     """
-    if not isinstance(prob, ODEProblem):
-        raise InvalidProblemError(f"solve needs an ODEProblem, not {type(prob).__name__}.")
+    if not isinstance(prob, AbstractProblem):
+        raise InvalidProblemError(f"solve needs a problem such as ODEProblem(f, u0, tspan), not {type(prob).__name__}.")
     if alg is not None and not isinstance(alg, AbstractAlgorithm):
         hint = f"; write {alg.__name__}()" if isinstance(alg, type) else ""
         raise InvalidOptionError(f"alg must be an algorithm such as Tsit5(), not {alg!r}{hint}.")
@@ -167,14 +168,14 @@ def solve(
 
 
 def _specify(
-    prob: ODEProblem,
+    prob: AbstractProblem,
     alg: AbstractAlgorithm,
     sensealg: AbstractSensealg | None,
     options: SolveOptions,
     engine: AbstractEngine,
 ) -> SolveSpec:
     """The right-hand side, and the sensealg if a gradient can follow."""
-    rhs = engine.right_hand_side(prob, options)
+    rhs = engine.prepare(prob, options)
     spec = SolveSpec(rhs, prob.tspan, alg, None, options)
     if not (torch.is_grad_enabled() and (prob.u0.requires_grad or rhs.parameters)):
         return spec

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from ... import _algorithms as algs
 from ..._errors import InvalidOptionError, SolverError, UnsupportedError
-from ..._julia_source import JuliaSource
-from ..._problems import ODEProblem
+from ..._problems import AbstractProblem
 from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
 from ..._sensealgs import (
@@ -67,7 +66,7 @@ class EmbeddedEngine(AbstractEngine):
 
     name = "embedded"
 
-    def default_algorithm(self, prob: ODEProblem) -> algs.AbstractAlgorithm:
+    def default_algorithm(self, prob: AbstractProblem) -> algs.AbstractAlgorithm:
         return algs.DefaultODEAlgorithm()
 
     def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
@@ -82,8 +81,8 @@ class EmbeddedEngine(AbstractEngine):
             return ForwardDiffSensitivity()
         return GaussAdjoint() if rhs.mass_matrix is None else ReverseDiffAdjoint()
 
-    def check(self, prob: ODEProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
-        if isinstance(prob.f, JuliaSource):
+    def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
+        if prob.is_julia_source:
             raise UnsupportedError("the embedded engine cannot run a JuliaSource; write f as a torch function.")
         for part in algs.methods_of(alg):
             if type(part) not in METHODS and not isinstance(part, algs.DefaultODEAlgorithm):
@@ -94,7 +93,7 @@ class EmbeddedEngine(AbstractEngine):
                 f"AutoAlgSwitch cannot watch the stability of {alg.nonstiffalg!r}; start from Tsit5(), DP5() "
                 "or Vern7()."
             )
-        if prob.mass_matrix is not None and not alg.mass_matrix:
+        if prob.needs_mass_matrix and not alg.mass_matrix:
             raise UnsupportedError(
                 f"{alg!r} does not solve problems with a mass matrix; use Rodas5P(), Rodas4() or Rosenbrock23()."
             )
@@ -107,7 +106,7 @@ class EmbeddedEngine(AbstractEngine):
             raise UnsupportedError(
                 f"{sensealg!r}: torch differentiates f on the embedded engine; leave autojacvec out."
             )
-        if prob.mass_matrix is not None and not isinstance(sensealg, DISCRETE):
+        if prob.needs_mass_matrix and not isinstance(sensealg, DISCRETE):
             raise UnsupportedError(
                 f"{sensealg!r} does not handle mass matrices on the embedded engine; use ReverseDiffAdjoint() or "
                 "ForwardDiffSensitivity()."

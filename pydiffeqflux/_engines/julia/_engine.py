@@ -10,12 +10,11 @@ from torch import Tensor
 from ... import _algorithms as algs
 from ..._controllers import PredictiveController
 from ..._errors import InvalidOptionError, UnsupportedError
-from ..._julia_source import JuliaSource
+from ..._functions import RightHandSide, SourceRightHandSide
 from ..._options import SolveOptions
-from ..._problems import ODEProblem
+from ..._problems import AbstractProblem
 from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
-from ..._rhs import RightHandSide, SourceRightHandSide
 from ..._sensealgs import (
     AbstractSensealg,
     BacksolveAdjoint,
@@ -26,8 +25,8 @@ from ..._sensealgs import (
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
 from ._arguments import AdjointArguments, SolveArguments, SolveResult, address, doubles, view
 from ._bridge import Bridge, Handle, start
+from ._cache import Cache
 from ._choices import CONTINUOUS, Choices
-from ._compiler import Compiler
 from ._discrete import takes_tangents
 from ._errors import translate
 from ._function import JuliaFunction, make_function
@@ -83,7 +82,7 @@ class _Session:
         self.bridge = bridge
         self.choices = Choices(bridge)
         self.sources = Sources(bridge)
-        self.compiler = Compiler(bridge)
+        self.cache = Cache(bridge)
         pairs = (pair.split("=") for pair in bridge.call("retcodes").split(","))
         self.retcodes = {int(number): _RETCODES.get(name, ReturnCode.Failure) for number, name in pairs}
 
@@ -121,13 +120,11 @@ class JuliaEngine(AbstractEngine):
             self._running = _Session(bridge)
         return self._running
 
-    def default_algorithm(self, prob: ODEProblem) -> algs.AbstractAlgorithm:
+    def default_algorithm(self, prob: AbstractProblem) -> algs.AbstractAlgorithm:
         return algs.DefaultODEAlgorithm()
 
-    def right_hand_side(self, prob: ODEProblem, options: SolveOptions) -> RightHandSide:
-        if isinstance(prob.f, JuliaSource) or options.compile is False:
-            return super().right_hand_side(prob, options)
-        return self._session.compiler.right_hand_side(prob, required=bool(options.compile))
+    def prepare(self, prob: AbstractProblem, options: SolveOptions) -> RightHandSide:
+        return prob.prepare(traced=options.compile is not False)
 
     def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
         """Reverse mode through the steps of a torch function by an explicit method that is known, else Gauss's.
@@ -139,8 +136,8 @@ class JuliaEngine(AbstractEngine):
             return GaussAdjoint()
         return discrete
 
-    def check(self, prob: ODEProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
-        source = isinstance(prob.f, JuliaSource)
+    def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
+        source = prob.is_julia_source
         if prob.u0.device.type != "cpu":
             raise UnsupportedError(
                 f"the julia engine takes states on the CPU, not on {prob.u0.device}; use engine='embedded' or u0.cpu()."
@@ -149,12 +146,12 @@ class JuliaEngine(AbstractEngine):
             raise UnsupportedError(
                 "a JuliaSource takes real states; split u0 into two real parts, or write f as a torch function."
             )
-        if prob.mass_matrix is not None and not alg.is_stiff:
+        if prob.needs_mass_matrix and not alg.is_stiff:
             raise UnsupportedError(
                 f"{alg!r} does not solve problems with a mass matrix; use Rodas5P(), FBDF() or RadauIIA5()."
             )
         if sensealg is not None:
-            reason = refuse_sensealg(sensealg, alg, source=source, mass_matrix=prob.mass_matrix is not None)
+            reason = refuse_sensealg(sensealg, alg, source=source, mass_matrix=prob.needs_mass_matrix)
             if reason:
                 raise UnsupportedError(reason)
 
@@ -171,7 +168,7 @@ class JuliaEngine(AbstractEngine):
         chosen = _eager(spec.alg) if getattr(spec.sensealg, "checkpointing", False) else spec.alg
         alg = session.choices.algorithm(chosen, finite_differences=not julia_ad)
         implicit = session.choices.is_implicit(alg)
-        function = make_function(session.bridge, session.sources, session.compiler, spec, implicit=implicit)
+        function = make_function(session.bridge, session.sources, session.cache, spec, implicit=implicit)
         arguments, buffers = _solve_arguments(spec, function, session, alg, implicit=implicit)
         result = SolveResult()
         with ProgressBar(spec.tspan, shown=spec.options.progress) as bar:

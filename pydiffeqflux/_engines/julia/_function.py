@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from ..._errors import UnsupportedError
-from ..._rhs import RightHandSide, SourceRightHandSide
+from ..._functions import RightHandSide, SourceRightHandSide
 from ..._sensealgs import BacksolveAdjoint, InterpolatingAdjoint, ReverseDiffAdjoint
 from .._base import SolveSpec
 from ._arguments import address
 from ._bridge import Bridge
+from ._cache import Cache
 from ._callbacks import Guard, Poll, Products, TorchCallbacks
 from ._compiled import CompiledFunction, Needs
-from ._compiler import CompilableRightHandSide, Compiler
 from ._discrete import takes_tangents
 from ._sources import Sources, flatten
 from ._support import JACOBIAN_LIMIT, brings_vjp
@@ -100,11 +100,10 @@ class CallbackFunction(JuliaFunction):
 class CompiledTorchFunction(JuliaFunction):
     """A torch function as Julia code."""
 
-    def __init__(self, bridge: Bridge, compiled: CompiledFunction, rhs: CompilableRightHandSide, needs: Needs) -> None:
+    def __init__(self, bridge: Bridge, compiled: CompiledFunction, rhs: RightHandSide, needs: Needs) -> None:
         self._compiled, self._needs = compiled, needs
-        self._tensors = rhs.signature.fingerprint.tensors
-        self._constants = compiled.constants(self._tensors, needs)
-        self._parameters = compiled.flat_parameters(rhs, self._tensors)
+        self._constants = compiled.constants(rhs, needs)
+        self._parameters = compiled.flat_parameters(rhs)
         self.n_p = self._parameters.numel()
         super().__init__(bridge)
 
@@ -117,13 +116,11 @@ class CompiledTorchFunction(JuliaFunction):
     def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
         return [
             torch.zeros_like(q) if place is None else dp[place].view(q.shape)
-            for place, q in zip(self._compiled.places(rhs, self._tensors), rhs.parameters, strict=True)
+            for place, q in zip(self._compiled.places(rhs), rhs.parameters, strict=True)
         ]
 
 
-def make_function(
-    bridge: Bridge, sources: Sources, compiler: Compiler, spec: SolveSpec, *, implicit: bool
-) -> JuliaFunction:
+def make_function(bridge: Bridge, sources: Sources, cache: Cache, spec: SolveSpec, *, implicit: bool) -> JuliaFunction:
     """The right-hand side of a solve; `implicit` algorithms need a Jacobian with it.
 
     Raises:
@@ -135,9 +132,9 @@ def make_function(
         if compile_:
             raise UnsupportedError("a JuliaSource is Julia code already; leave compile out.")
         return SourceFunction(bridge, sources, spec, rhs, jacobian)
-    if isinstance(rhs, CompilableRightHandSide):
+    if compile_ is not False:
         needs = Needs(_products(spec), jacobian)
-        compiled = compiler.get(rhs, needs, required=bool(compile_))
+        compiled = cache.get(rhs, needs, required=bool(compile_))
         if compiled is not None:
             return CompiledTorchFunction(bridge, compiled, rhs, needs)
     return CallbackFunction(bridge, spec, jacobian)

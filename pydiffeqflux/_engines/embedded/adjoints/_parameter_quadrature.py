@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...._errors import GradientWarning
-from ...._rhs import CannotMapError, RightHandSide, map_over
+from ...._functions import CannotMapError, RightHandSide, map_over
 from .._step import Rhs, Step
 from .._trajectory import Forward, Trajectory
 from ._adjoint_rhs import flatten_parameters, unflatten_parameters

@@ -12,8 +12,9 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from ...._functions import innermost_line
 from ._decompositions import DIFFERENTIABLE
-from ._location import A_WRITE, innermost_line, operation_name
+from ._location import A_WRITE, operation_name
 
 
 class CannotCompileError(Exception):
