@@ -67,4 +67,6 @@ from ._switching import AutoVern6 as AutoVern6
 from ._switching import AutoVern7 as AutoVern7
 from ._switching import AutoVern8 as AutoVern8
 from ._switching import AutoVern9 as AutoVern9
+from ._switching import contains_jacobian as contains_jacobian
+from ._switching import has_coarse_dense_output as has_coarse_dense_output
 from ._switching import methods_of as methods_of

@@ -32,6 +32,7 @@ class DefaultODEAlgorithm(AbstractAlgorithm):
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True
     mass_matrix: ClassVar[bool] = True
+    contains_jacobian: ClassVar[bool] = True
 
 
 def choose_default(n: int, reltol: float, *, mass_matrix: bool, large: AbstractAlgorithm) -> AbstractAlgorithm:

@@ -77,6 +77,7 @@ class Vern7(AbstractAlgorithm):
     """
 
     order: ClassVar[int] = 7
+    lazy_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Vern6(AbstractAlgorithm):
     """
 
     order: ClassVar[int] = 6
+    lazy_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class Vern8(AbstractAlgorithm):
     """
 
     order: ClassVar[int] = 8
+    lazy_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class Vern9(AbstractAlgorithm):
     """
 
     order: ClassVar[int] = 9
+    lazy_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +148,4 @@ class TsitPap8(AbstractAlgorithm):
     """
 
     order: ClassVar[int] = 8
+    coarse_dense_output: ClassVar[bool] = True

@@ -12,6 +12,7 @@ class AbstractRosenbrock(AbstractAlgorithm):
 
     is_stiff: ClassVar[bool] = True
     mass_matrix: ClassVar[bool] = True
+    contains_jacobian: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)

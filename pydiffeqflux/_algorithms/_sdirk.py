@@ -19,6 +19,7 @@ class KenCarp4(AbstractAlgorithm):
 
     order: ClassVar[int] = 4
     is_stiff: ClassVar[bool] = True
+    coarse_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class SDIRK2(AbstractAlgorithm):
 
     order: ClassVar[int] = 2
     is_stiff: ClassVar[bool] = True
+    coarse_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class KenCarp3(AbstractAlgorithm):
 
     order: ClassVar[int] = 3
     is_stiff: ClassVar[bool] = True
+    coarse_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class KenCarp5(AbstractAlgorithm):
 
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True
+    coarse_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class KenCarp47(AbstractAlgorithm):
 
     order: ClassVar[int] = 4
     is_stiff: ClassVar[bool] = True
+    coarse_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,7 @@ class KenCarp58(AbstractAlgorithm):
 
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True
+    coarse_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,7 @@ class Kvaerno3(AbstractAlgorithm):
 
     order: ClassVar[int] = 3
     is_stiff: ClassVar[bool] = True
+    coarse_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,7 @@ class Kvaerno4(AbstractAlgorithm):
 
     order: ClassVar[int] = 4
     is_stiff: ClassVar[bool] = True
+    coarse_dense_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +145,4 @@ class Kvaerno5(AbstractAlgorithm):
 
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True
+    coarse_dense_output: ClassVar[bool] = True

@@ -44,6 +44,16 @@ def methods_of(alg: AbstractAlgorithm) -> tuple[AbstractAlgorithm, ...]:
     return (alg.nonstiffalg, alg.stiffalg) if isinstance(alg, AutoAlgSwitch) else (alg,)
 
 
+def contains_jacobian(alg: AbstractAlgorithm) -> bool:
+    """Whether the steps of a method that an algorithm may use contain the Jacobian of `f`."""
+    return any(part.contains_jacobian for part in methods_of(alg))
+
+
+def has_coarse_dense_output(alg: AbstractAlgorithm) -> bool:
+    """Whether the dense output of a method that an algorithm may use is less accurate than its steps."""
+    return any(part.coarse_dense_output for part in methods_of(alg))
+
+
 def AutoTsit5(stiffalg: AbstractAlgorithm) -> AutoAlgSwitch:  # noqa: N802 - Julia's name
     """`Tsit5()` that switches to `stiffalg` where the problem is stiff.
 

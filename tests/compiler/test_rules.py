@@ -1,19 +1,14 @@
 """Rules refuse what they do not cover, and their errors are told from that. None of this needs Julia."""
 
-import gc
-import weakref
-
 import pytest
 import torch
-from lowered import lowered, pulled
-from problems import tensor
-from uses import INPUTS, KINDS, NAMES, expressions, function_of, point
+from lowered import lowered
+from uses import INPUTS, KINDS, expressions, function_of, point
 
-from pydiffeqflux._debug import VARIABLE, debugging
-from pydiffeqflux._engines.julia.compiler import _lowering
+from pydiffeqflux._debug import VARIABLE
 from pydiffeqflux._engines.julia.compiler._lowering import Lowering, Value
 from pydiffeqflux._engines.julia.compiler._observer import Observer
-from pydiffeqflux._engines.julia.compiler._rules import RULES, check_arguments, rule
+from pydiffeqflux._engines.julia.compiler._rules import RULES
 from pydiffeqflux._engines.julia.compiler._source import emit
 from pydiffeqflux._engines.julia.compiler._trace import CannotCompileError, trace
 
@@ -77,7 +72,9 @@ def _uses(stride, start=0):
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.mark.parametrize(("expression", "combinations"), list(_uses(5)), ids=lambda part: part if isinstance(part, str) else "")
+@pytest.mark.parametrize(
+    ("expression", "combinations"), list(_uses(5)), ids=lambda part: part if isinstance(part, str) else ""
+)
 def test_a_use_compiles_or_is_refused(expression, combinations):
     any(_try(expression, *combination) for combination in combinations)
 

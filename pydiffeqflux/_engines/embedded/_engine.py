@@ -1,64 +1,34 @@
 """The embedded engine: pure PyTorch, on any device."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ... import _algorithms as algs
-from ..._errors import InvalidOptionError, SolverError, UnsupportedError
+from ..._errors import UnsupportedError
 from ..._problems import AbstractProblem
 from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
 from ..._sensealgs import (
     FORWARD_MODE_LIMIT,
     AbstractSensealg,
-    BacksolveAdjoint,
     ForwardDiffSensitivity,
     GaussAdjoint,
-    InterpolatingAdjoint,
-    QuadratureAdjoint,
     ReverseDiffAdjoint,
 )
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
+from .._step_size import is_adaptive
+from .._strategy import Kept
 from ._integrator import Integrator
 from ._mass_matrix import check_consistent
 from ._methods import METHODS, make_method
 from ._norm import ErrorNorm
 from ._problem_rhs import ProblemRhs
-from ._step import Method, Step
+from ._record import Record
+from ._step import Step
 from ._trajectory import CheckpointedTrajectory, Trajectory
-from .adjoints import _continuous, _discrete
-
-SENSEALGS = (
-    ReverseDiffAdjoint,
-    ForwardDiffSensitivity,
-    BacksolveAdjoint,
-    InterpolatingAdjoint,
-    QuadratureAdjoint,
-    GaussAdjoint,
-)
-DISCRETE = (ReverseDiffAdjoint, ForwardDiffSensitivity)
-
-
-@dataclass(eq=False)
-class Record:
-    """What a solve leaves behind for its dense output and its adjoint.
-
-    Attributes:
-        u0: the state that the first step started from; a leaf of the graph where the solve was taped.
-        taped: whether the steps carry a graph.
-        trajectory: all steps, where they are needed.
-        checkpoints: the trajectory to be recomputed, where that was asked for.
-        u_end: the state at the end of the time span.
-    """
-
-    u0: Tensor
-    taped: bool
-    trajectory: Trajectory | None = None
-    checkpoints: CheckpointedTrajectory | None = None
-    u_end: Tensor | None = field(default=None, repr=False)
+from .adjoints import strategy_of
 
 
 class EmbeddedEngine(AbstractEngine):
@@ -97,44 +67,35 @@ class EmbeddedEngine(AbstractEngine):
             raise UnsupportedError(
                 f"{alg!r} does not solve problems with a mass matrix; use Rodas5P(), Rodas4() or Rosenbrock23()."
             )
-        if sensealg is None:
-            return
-        if not isinstance(sensealg, SENSEALGS):
-            known = ", ".join(f"{cls.__name__}()" for cls in SENSEALGS)
-            raise UnsupportedError(f"the embedded engine has no {sensealg!r}; it has {known}.")
-        if getattr(sensealg, "autojacvec", None) is not None:
-            raise UnsupportedError(
-                f"{sensealg!r}: torch differentiates f on the embedded engine; leave autojacvec out."
-            )
-        if prob.needs_mass_matrix and not isinstance(sensealg, DISCRETE):
-            raise UnsupportedError(
-                f"{sensealg!r} does not handle mass matrices on the embedded engine; use ReverseDiffAdjoint() or "
-                "ForwardDiffSensitivity()."
-            )
+        reason = strategy_of(sensealg).refuse(alg, mass_matrix=prob.needs_mass_matrix)
+        if reason:
+            raise UnsupportedError(reason)
 
     # ---- forward
 
     def solve(self, spec: SolveSpec) -> RawSolution:
-        rhs, options, t0 = spec.rhs, spec.options, spec.tspan[0]
-        taped = isinstance(spec.sensealg, ReverseDiffAdjoint) and _discrete.is_taped(spec.alg, rhs.numel)
+        spec = spec.with_concrete_algorithm(large=algs.KenCarp4())
+        rhs, options, t0, strategy = spec.rhs, spec.options, spec.tspan[0], strategy_of(spec.sensealg)
+        taped = strategy.taped(spec.alg, rhs.numel)
         if rhs.mass_matrix is not None:
             with torch.no_grad():
                 check_consistent(rhs, t0, options)
         problem = ProblemRhs(rhs, taped=taped)
         u0 = rhs.u0.detach().requires_grad_(taped)
-        method = _make_method(spec)
+        norm = ErrorNorm(options.abstol, options.reltol)
+        method = make_method(spec.alg, norm)
         record = Record(u0, taped)
-        _keep_what_is_needed(record, spec, problem)
+        _keep_what_is_needed(record, spec, problem, strategy.keep)
         saver = _Saver(spec, problem)
         with torch.set_grad_enabled(taped):
             saver.start(u0)
             integrator = Integrator(
                 problem,
                 method,
-                ErrorNorm(options.abstol, options.reltol),
+                norm,
                 u0,
                 spec.tspan,
-                adaptive=_is_adaptive(spec, method),
+                adaptive=is_adaptive(spec),
                 dt=options.dt,
                 dtmin=options.dtmin,
                 dtmax=options.dtmax,
@@ -142,7 +103,7 @@ class EmbeddedEngine(AbstractEngine):
                 controller=options.controller,
             )
             with ProgressBar(spec.tspan, shown=options.progress) as bar:
-                retcode = _advance_through(integrator, _stops(spec, method), _observer(record, saver, bar))
+                retcode = _advance_through(integrator, _stops(spec), _observer(record, saver, bar))
         record.u_end = integrator.u.detach()
         stats = Stats(rhs.nf, integrator.naccept, integrator.nreject, rhs.njac, method.nsolve, method.nw)
         return RawSolution(spec, saver.times, saver.states(), retcode, stats, record)
@@ -157,56 +118,16 @@ class EmbeddedEngine(AbstractEngine):
     def adjoint(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> tuple[Tensor, list[Tensor]]:
         before = raw.spec.rhs.nf
         try:
-            return self._adjoint(raw, times, cotangents)
+            return strategy_of(raw.spec.sensealg).pull_back(raw, times, cotangents)
         finally:
             raw.stats.nf_adjoint += raw.spec.rhs.nf - before
 
-    def _adjoint(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> tuple[Tensor, list[Tensor]]:
-        spec, record = raw.spec, raw.record
-        rhs, sensealg = spec.rhs, spec.sensealg
-        forward = record.checkpoints or record.trajectory
-        match sensealg:
-            case ReverseDiffAdjoint() if record.taped:
-                return _discrete.tape(record.trajectory, record.u0, rhs, times, cotangents)
-            case ReverseDiffAdjoint():
-                return _discrete.reverse(record.trajectory, rhs, times, cotangents)
-            case ForwardDiffSensitivity():
-                return _discrete.forward(record.trajectory, rhs, times, cotangents)
-            case InterpolatingAdjoint():
-                return _continuous.interpolating(_concrete(spec), forward, times, cotangents)
-            case GaussAdjoint():
-                return _continuous.gauss(_concrete(spec), forward, times, cotangents)
-            case QuadratureAdjoint():
-                return _continuous.quadrature(_concrete(spec), forward, times, cotangents, sensealg)
-            case BacksolveAdjoint():
-                saved = dict(zip(raw.t, raw.u, strict=True)) | {spec.tspan[1]: record.u_end}
-                return _continuous.backsolve(_concrete(spec), times, cotangents, saved, sensealg)
-            case _:
-                raise SolverError("this solution was computed without a sensealg.", raw.retcode)
 
-
-def _concrete(spec: SolveSpec) -> SolveSpec:
-    """The same with `DefaultODEAlgorithm` replaced by what it means."""
-    return spec.with_concrete_algorithm(large=algs.KenCarp4())
-
-
-def _make_method(spec: SolveSpec) -> Method:
-    return make_method(_concrete(spec).alg, ErrorNorm(spec.options.abstol, spec.options.reltol))
-
-
-def _is_adaptive(spec: SolveSpec, method: Method) -> bool:
-    adaptive = spec.options.adaptive and method.adaptive
-    if not adaptive and spec.options.dt is None:
-        reason = "adaptive=False" if method.adaptive else f"{spec.alg!r} has no error estimate, so it"
-        raise InvalidOptionError(f"{reason} needs a step size: pass dt=..., or use an adaptive algorithm (Tsit5()).")
-    return adaptive
-
-
-def _stops(spec: SolveSpec, method: Method) -> list[float]:
+def _stops(spec: SolveSpec) -> list[float]:
     """Times that steps must end at, in order, the end of the time span last."""
     (t0, t1), options = spec.tspan, spec.options
     stops = {*options.tstops, t1}
-    if method.hits_saves and options.saveat is not None:
+    if algs.has_coarse_dense_output(spec.alg) and options.saveat is not None:
         stops |= set(options.saveat)
     return sorted(stops - {t0}, reverse=t1 < t0)
 
@@ -220,14 +141,12 @@ def _advance_through(integrator: Integrator, stops: Sequence[float], observe: Ca
     return retcode
 
 
-def _keep_what_is_needed(record: Record, spec: SolveSpec, problem: ProblemRhs) -> None:
-    """Choose what of the forward solve to keep, by the sensealg and the wish for dense output."""
-    (t0, t1), sensealg = spec.tspan, spec.sensealg
-    checkpointed = isinstance(sensealg, InterpolatingAdjoint | GaussAdjoint) and sensealg.checkpointing
-    if checkpointed:
+def _keep_what_is_needed(record: Record, spec: SolveSpec, problem: ProblemRhs, kept: Kept) -> None:
+    """Choose what of the forward solve to keep, by the needs of the gradient and the wish for dense output."""
+    t0, t1 = spec.tspan
+    if kept is Kept.CHECKPOINTS:
         record.checkpoints = CheckpointedTrajectory(problem, record.u0, t0, t1)
-    steps_needed = sensealg is not None and not checkpointed and not isinstance(sensealg, BacksolveAdjoint)
-    if spec.options.dense or steps_needed:
+    if spec.options.dense or kept is Kept.STEPS:
         record.trajectory = Trajectory(problem, t0, t1)
 
 

@@ -35,7 +35,6 @@ class Esdirk(Method):
 
     adaptive = True
     stages_are_derivatives = True
-    hits_saves = True
 
     def __init__(self, tableau: EsdirkTableau, norm: ErrorNorm) -> None:
         self.order = tableau.order

@@ -130,7 +130,6 @@ class Method(ABC):
         adaptive: whether there is an error estimate.
         stages_are_derivatives: whether the stages must be multiplied by the step size to become increments.
         controller: the step size controller where none is asked for.
-        hits_saves: whether steps must end at the save points, the dense output being no match for the steps.
         nsolve, nw: linear solves and factorisations so far.
     """
 
@@ -139,7 +138,6 @@ class Method(ABC):
     adaptive: bool
     stages_are_derivatives: bool
     controller: AbstractController = PIController()
-    hits_saves: bool = False
     nsolve: int = 0
     nw: int = 0
     _dense: tuple[tuple[float, ...], ...]

@@ -26,7 +26,6 @@ class Switching(Method):
         self._limit = nonstiff.stability_size
         self._current: Method = nonstiff
         self._count = 0
-        self.hits_saves = stiff.hits_saves
 
     @property
     def order(self) -> int:  # type: ignore[override]

@@ -108,11 +108,6 @@ _bridge: Bridge | None = None
 _starting = threading.Lock()
 
 
-def running_bridge() -> Bridge | None:
-    """The bridge, if Julia has been started by this package."""
-    return _bridge
-
-
 def start() -> Bridge:
     """The bridge; starts Julia at the first call.
 

@@ -6,21 +6,9 @@ from typing import Any
 from ... import _algorithms as algs
 from ..._controllers import AbstractController, IController, PIController, PIDController, PredictiveController
 from ..._errors import UnsupportedError
-from ..._sensealgs import (
-    AbstractSensealg,
-    BacksolveAdjoint,
-    GaussAdjoint,
-    GaussKronrodAdjoint,
-    InterpolatingAdjoint,
-    QuadratureAdjoint,
-    ReverseDiffVJP,
-    TrackerVJP,
-)
+from ..._sensealgs import AbstractSensealg
 from ._bridge import Bridge
 from ._discrete import discrete_adjoint
-
-CONTINUOUS = (BacksolveAdjoint, InterpolatingAdjoint, QuadratureAdjoint, GaussAdjoint, GaussKronrodAdjoint)
-"""Adjoints that solve an ODE backwards and take a vector-Jacobian product."""
 
 
 class Choices:
@@ -88,18 +76,12 @@ class Choices:
             self._made[key] = discrete_adjoint(self._bridge, alg)
         return self._made[key]
 
-    def sensealg(self, sensealg: AbstractSensealg, *, has_vjp: bool) -> int:
-        """Handle of a sensealg; with `has_vjp` the right-hand side brings its own vector-Jacobian products."""
-        key = (sensealg, has_vjp)
+    def sensealg(self, sensealg: AbstractSensealg, autojacvec: str, options: dict[str, Any]) -> int:
+        """Handle of a sensealg; `autojacvec` is the name of its products in Julia's table, "" where it takes none."""
+        key = (sensealg, autojacvec)
         if key not in self._made:
-            options = {
-                name: value
-                for name in ("checkpointing", "abstol", "reltol")
-                if (value := getattr(sensealg, name, None)) is not None
-            }
-            self._made[key] = self._bridge.call(
-                "sensealg", type(sensealg).__name__, _autojacvec(sensealg, has_vjp=has_vjp), self._options(options)
-            )
+            name = type(sensealg).__name__
+            self._made[key] = self._bridge.call("sensealg", name, autojacvec, self._options(options))
         return self._made[key]
 
 
@@ -118,20 +100,3 @@ def _betas(controller: AbstractController) -> str:
         case _:
             raise UnsupportedError(f"the julia engine has no {controller!r}.")
     return ",".join(map(repr, betas))
-
-
-def _autojacvec(sensealg: AbstractSensealg, *, has_vjp: bool) -> str:
-    """The name of the choice in Julia's table."""
-    if not isinstance(sensealg, CONTINUOUS):
-        return ""
-    if has_vjp:
-        return "given"
-    match sensealg.autojacvec:
-        case None:
-            return "ReverseDiffVJP"
-        case ReverseDiffVJP(compile=compiled):
-            return "ReverseDiffVJP(true)" if compiled else "ReverseDiffVJP"
-        case TrackerVJP():
-            return "TrackerVJP"
-        case flag:
-            return "ForwardDiff" if flag else "FiniteDiff"

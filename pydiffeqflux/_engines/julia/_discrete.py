@@ -14,12 +14,9 @@ REVERSIBLE = ", ".join(f"{alg.__name__}()" for alg in (*EXPLICIT, *ROSENBROCK))
 
 def can_reverse(alg: algs.AbstractAlgorithm) -> bool:
     """Whether all methods of an algorithm can be run backwards."""
+    if isinstance(alg, algs.DefaultODEAlgorithm):
+        return True
     return all(type(part) in EXPLICIT or type(part) in ROSENBROCK for part in algs.methods_of(alg))
-
-
-def takes_tangents(alg: algs.AbstractAlgorithm) -> bool:
-    """Whether derivatives of directional derivatives of `f` are needed: a Rosenbrock step contains its Jacobian."""
-    return any(type(part) in ROSENBROCK for part in algs.methods_of(alg))
 
 
 def discrete_adjoint(bridge: Bridge, alg: algs.AbstractAlgorithm) -> int:

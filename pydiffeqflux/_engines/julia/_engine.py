@@ -9,30 +9,25 @@ from torch import Tensor
 
 from ... import _algorithms as algs
 from ..._controllers import PredictiveController
-from ..._errors import InvalidOptionError, UnsupportedError
+from ..._errors import UnsupportedError
 from ..._functions import RightHandSide, SourceRightHandSide
 from ..._options import SolveOptions
 from ..._problems import AbstractProblem
 from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
-from ..._sensealgs import (
-    AbstractSensealg,
-    BacksolveAdjoint,
-    ForwardSensitivity,
-    GaussAdjoint,
-    ReverseDiffAdjoint,
-)
+from ..._sensealgs import AbstractSensealg, GaussAdjoint, ReverseDiffAdjoint
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
+from .._step_size import is_adaptive
+from .._strategy import Kept
 from ._arguments import AdjointArguments, SolveArguments, SolveResult, address, doubles, view
 from ._bridge import Bridge, Handle, start
 from ._cache import Cache
-from ._choices import CONTINUOUS, Choices
-from ._discrete import takes_tangents
+from ._choices import Choices
 from ._errors import translate
 from ._function import JuliaFunction, make_function
 from ._interrupts import deferred_interrupts
 from ._sources import Sources
-from ._support import brings_vjp, check_checkpoints, check_sensealg, is_discrete, refuse_for, refuse_sensealg
+from ._strategies import strategy_for, strategy_of
 
 _RETCODES = {
     "Success": ReturnCode.Success,
@@ -43,21 +38,6 @@ _RETCODES = {
     "InitialFailure": ReturnCode.InitialFailure,
     "ConvergenceFailure": ReturnCode.ConvergenceFailure,
 }
-
-
-_COARSE_DENSE_OUTPUT = (
-    algs.TsitPap8,
-    algs.SDIRK2,
-    algs.KenCarp3,
-    algs.KenCarp4,
-    algs.KenCarp5,
-    algs.KenCarp47,
-    algs.KenCarp58,
-    algs.Kvaerno3,
-    algs.Kvaerno4,
-    algs.Kvaerno5,
-)
-"""Their dense output, a cubic, is less accurate than their steps, which therefore end at the times of `saveat`."""
 
 
 @dataclass(eq=False)
@@ -131,10 +111,10 @@ class JuliaEngine(AbstractEngine):
 
         Rosenbrock steps ask more of `f`, namely second derivatives, than a default may take for granted.
         """
-        discrete, alg = ReverseDiffAdjoint(), _concrete(spec).alg
-        if not is_discrete(spec.rhs, discrete) or takes_tangents(alg) or refuse_for(spec.rhs, alg, discrete):
+        discrete = replace(_concrete(spec), sensealg=ReverseDiffAdjoint())
+        if isinstance(spec.rhs, SourceRightHandSide) or algs.contains_jacobian(discrete.alg):
             return GaussAdjoint()
-        return discrete
+        return GaussAdjoint() if strategy_for(discrete).refuse_solve(discrete) else ReverseDiffAdjoint()
 
     def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
         source = prob.is_julia_source
@@ -150,26 +130,26 @@ class JuliaEngine(AbstractEngine):
             raise UnsupportedError(
                 f"{alg!r} does not solve problems with a mass matrix; use Rodas5P(), FBDF() or RadauIIA5()."
             )
-        if sensealg is not None:
-            reason = refuse_sensealg(sensealg, alg, source=source, mass_matrix=prob.needs_mass_matrix)
-            if reason:
-                raise UnsupportedError(reason)
+        strategy = strategy_of(sensealg, source=source)
+        reason = strategy.refuse(alg, mass_matrix=prob.needs_mass_matrix)
+        if reason:
+            raise UnsupportedError(reason)
 
     # ---- forward
 
     def solve(self, spec: SolveSpec) -> RawSolution:
         spec = _concrete(spec)
-        if spec.sensealg is not None:
-            check_sensealg(spec.rhs, spec.alg, spec.sensealg)
-            check_checkpoints(spec.sensealg, spec.tspan, spec.rhs.dtype)
-        _check_step_size(spec)
+        strategy = strategy_for(spec)
+        strategy.check(spec)
+        adaptive = _check_step_size(spec)
         session = self._session
-        julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not brings_vjp(spec.rhs, spec.sensealg)
-        chosen = _eager(spec.alg) if getattr(spec.sensealg, "checkpointing", False) else spec.alg
-        alg = session.choices.algorithm(chosen, finite_differences=not julia_ad)
+        julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not strategy.brings_vjp(spec.rhs)
+        alg = session.choices.algorithm(strategy.algorithm(spec.alg), finite_differences=not julia_ad)
         implicit = session.choices.is_implicit(alg)
-        function = make_function(session.bridge, session.sources, session.cache, spec, implicit=implicit)
-        arguments, buffers = _solve_arguments(spec, function, session, alg, implicit=implicit)
+        function = make_function(session.bridge, session.sources, session.cache, spec, strategy, implicit=implicit)
+        arguments, buffers = _solve_arguments(
+            spec, function, session, alg, strategy.keep, implicit=implicit, adaptive=adaptive
+        )
         result = SolveResult()
         with ProgressBar(spec.tspan, shown=spec.options.progress) as bar:
             function.poll.progress = bar
@@ -198,25 +178,17 @@ class JuliaEngine(AbstractEngine):
     # ---- backward
 
     def adjoint(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> tuple[Tensor, list[Tensor]]:
-        record, rhs, sensealg = raw.record, raw.spec.rhs, raw.spec.sensealg
-        assert sensealg is not None
+        record, spec, rhs = raw.record, raw.spec, raw.spec.rhs
         session, function = self._session, record.function
-        if is_discrete(rhs, sensealg):
-            choice = session.choices.discrete_adjoint(raw.spec.alg)
-        else:
-            choice = session.choices.sensealg(sensealg, has_vjp=function.has_vjp)
+        pullback = strategy_for(spec).pull_back(session.choices, spec, record.alg, has_vjp=function.has_vjp)
         before = rhs.nf
-        alg = record.alg
-        if isinstance(sensealg, ForwardSensitivity):
-            # its extended system does not take the dual numbers of an implicit method
-            alg = session.choices.algorithm(raw.spec.alg, finite_differences=True)
         du0 = torch.empty(rhs.shape, dtype=rhs.dtype)
         dp = torch.zeros(max(function.n_p, 1), dtype=rhs.dtype)
         at = doubles(times)
         arguments = AdjointArguments(
             record=record.solution.number,
-            sensealg=choice,
-            alg=alg,
+            sensealg=pullback.sensealg,
+            alg=pullback.alg,
             n_times=len(times),
             times=address(at),
             cotangents=address(cotangents),
@@ -236,33 +208,26 @@ def _concrete(spec: SolveSpec) -> SolveSpec:
     return spec.with_concrete_algorithm(large=algs.FBDF())
 
 
-def _eager(alg: algs.AbstractAlgorithm) -> algs.AbstractAlgorithm:
-    """Verner's methods with the stages of their dense output made in the solve.
-
-    With lazy stages SciMLSensitivity 7.112 returns gradients that are wrong in the third digit where it solves again
-    from checkpoints.
-    """
-    if isinstance(alg, algs.AutoAlgSwitch):
-        return replace(alg, nonstiffalg=_eager(alg.nonstiffalg))
-    if isinstance(alg, algs.Vern6 | algs.Vern7 | algs.Vern8 | algs.Vern9):
-        return algs.JuliaAlgorithm(type(alg).__name__, lazy=False)
-    return alg
-
-
-def _check_step_size(spec: SolveSpec) -> None:
-    adaptive = spec.options.adaptive and spec.alg.is_adaptive
-    if not adaptive and spec.options.dt is None:
-        reason = "adaptive=False" if spec.alg.is_adaptive else f"{spec.alg!r} has no error estimate, so it"
-        raise InvalidOptionError(f"{reason} needs a step size: pass dt=..., or use an adaptive algorithm (Tsit5()).")
+def _check_step_size(spec: SolveSpec) -> bool:
+    """Whether the step size follows the error estimate."""
+    adaptive = is_adaptive(spec)
     if isinstance(spec.options.controller, PredictiveController) and not spec.alg.is_stiff:
         raise UnsupportedError("Julia's PredictiveController is for implicit methods; use PIController, or none.")
+    return adaptive
 
 
 def _solve_arguments(
-    spec: SolveSpec, function: JuliaFunction, session: _Session, alg: int, *, implicit: bool
+    spec: SolveSpec,
+    function: JuliaFunction,
+    session: _Session,
+    alg: int,
+    kept: Kept,
+    *,
+    implicit: bool,
+    adaptive: bool,
 ) -> tuple[SolveArguments, list[object]]:
     """The arguments of Julia's `solve`, and the buffers that they point to."""
-    rhs, options, sensealg = spec.rhs, spec.options, spec.sensealg
+    rhs, options = spec.rhs, spec.options
     buffers: list[object] = []
 
     def keep(values: Tensor | tuple[float, ...]) -> int:
@@ -282,10 +247,8 @@ def _solve_arguments(
     (abstol, abstol_vector), (reltol, reltol_vector) = tolerance(options.abstol), tolerance(options.reltol)
     saveat, (t0, t1) = options.saveat, spec.tspan
     tstops = options.tstops
-    if saveat is not None and options.adaptive and isinstance(spec.alg, _COARSE_DENSE_OUTPUT):
+    if saveat is not None and options.adaptive and algs.has_coarse_dense_output(spec.alg):
         tstops = tuple(sorted({*tstops, *saveat}, reverse=t1 < t0))
-    from_ends = isinstance(sensealg, BacksolveAdjoint) or bool(getattr(sensealg, "checkpointing", False))
-    steps_needed = (isinstance(sensealg, CONTINUOUS) and not from_ends) or is_discrete(rhs, sensealg)
     arguments = SolveArguments(
         rhs=function.handle.number,
         alg=alg,
@@ -307,12 +270,12 @@ def _solve_arguments(
         dtmin=options.dtmin,
         dtmax=options.dtmax,
         maxiters=options.maxiters,
-        adaptive=int(options.adaptive and spec.alg.is_adaptive),
+        adaptive=int(adaptive),
         implicit=int(implicit),
         save_everystep=int(saveat is None and options.save_everystep),
         save_start=int(options.save_start if saveat is None else t0 in saveat),
         save_end=int(options.save_end if saveat is None else t1 in saveat),
-        keep_steps=int(options.dense or steps_needed),
-        keep_ends=int(from_ends),
+        keep_steps=int(options.dense or kept is Kept.STEPS),
+        keep_ends=int(kept in (Kept.ENDS, Kept.CHECKPOINTS)),
     )
     return arguments, buffers

@@ -1,22 +1,25 @@
 """A right-hand side in Julia, and everything in Python that it points to."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..._errors import UnsupportedError
 from ..._functions import RightHandSide, SourceRightHandSide
-from ..._sensealgs import BacksolveAdjoint, InterpolatingAdjoint, ReverseDiffAdjoint
 from .._base import SolveSpec
 from ._arguments import address
 from ._bridge import Bridge
 from ._cache import Cache
-from ._callbacks import Guard, Poll, Products, TorchCallbacks
+from ._callbacks import Guard, Poll, TorchCallbacks
 from ._compiled import CompiledFunction, Needs
-from ._discrete import takes_tangents
 from ._sources import Sources, flatten
-from ._support import JACOBIAN_LIMIT, brings_vjp
+from ._strategy import Strategy
+
+JACOBIAN_LIMIT = 2000
+"""Above this many states no dense Jacobian is made for Julia; its solvers then take the products that they need by
+finite differences."""
 
 
 class JuliaFunction(ABC):
@@ -56,12 +59,12 @@ class SourceFunction(JuliaFunction):
     """A `JuliaSource`."""
 
     def __init__(
-        self, bridge: Bridge, sources: Sources, spec: SolveSpec, rhs: SourceRightHandSide, jacobian: bool
+        self, bridge: Bridge, sources: Sources, rhs: SourceRightHandSide, *, vjp: bool, jacobian: bool
     ) -> None:
         self._sources, self._rhs, self._jacobian = sources, rhs, jacobian
         self._parameters = flatten(rhs)
         self.n_p = self._parameters.vector.numel()
-        self.has_vjp = brings_vjp(rhs, spec.sensealg)
+        self.has_vjp = vjp
         super().__init__(bridge)
 
     def _make(self) -> int:
@@ -78,17 +81,17 @@ class CallbackFunction(JuliaFunction):
 
     counts_calls = True
 
-    def __init__(self, bridge: Bridge, spec: SolveSpec, jacobian: bool) -> None:
-        self._bridge, self._spec, self._jacobian = bridge, spec, jacobian
+    def __init__(self, bridge: Bridge, rhs: RightHandSide, needs: Needs) -> None:
+        self._bridge, self._rhs, self._needs = bridge, rhs, needs
         super().__init__(bridge)
 
     def _make(self) -> int:
         self._callbacks = TorchCallbacks(
-            self._spec.rhs,
+            self._rhs,
             self.guard,
             self.poll,
-            jacobian=self._jacobian,
-            products=_products(self._spec),
+            jacobian=self._needs.jacobian,
+            products=self._needs.products,
         )
         self.n_p = self._callbacks.n_p
         return self._bridge.call("callback_rhs", address(self._callbacks.arguments))
@@ -120,8 +123,10 @@ class CompiledTorchFunction(JuliaFunction):
         ]
 
 
-def make_function(bridge: Bridge, sources: Sources, cache: Cache, spec: SolveSpec, *, implicit: bool) -> JuliaFunction:
-    """The right-hand side of a solve; `implicit` algorithms need a Jacobian with it.
+def make_function(
+    bridge: Bridge, sources: Sources, cache: Cache, spec: SolveSpec, strategy: Strategy[Any], *, implicit: bool
+) -> JuliaFunction:
+    """The right-hand side of a solve, with what its gradient needs; `implicit` algorithms need a Jacobian with it.
 
     Raises:
         UnsupportedError: compilation was required and is not possible.
@@ -131,23 +136,10 @@ def make_function(bridge: Bridge, sources: Sources, cache: Cache, spec: SolveSpe
     if isinstance(rhs, SourceRightHandSide):
         if compile_:
             raise UnsupportedError("a JuliaSource is Julia code already; leave compile out.")
-        return SourceFunction(bridge, sources, spec, rhs, jacobian)
+        return SourceFunction(bridge, sources, rhs, vjp=strategy.brings_vjp(rhs), jacobian=jacobian)
+    needs = Needs(strategy.products(spec.alg), jacobian)
     if compile_ is not False:
-        needs = Needs(_products(spec), jacobian)
         compiled = cache.get(rhs, needs, required=bool(compile_))
         if compiled is not None:
             return CompiledTorchFunction(bridge, compiled, rhs, needs)
-    return CallbackFunction(bridge, spec, jacobian)
-
-
-def _products(spec: SolveSpec) -> Products:
-    """Those that the adjoint of a torch function asks for."""
-    match spec.sensealg:
-        case None:
-            return Products.NONE
-        case ReverseDiffAdjoint():
-            return Products.JOINT_WITH_TANGENT if takes_tangents(spec.alg) else Products.JOINT
-        case InterpolatingAdjoint() | BacksolveAdjoint():  # they carry the gradient of the parameters along
-            return Products.JOINT
-        case _:
-            return Products.SEPARATE
+    return CallbackFunction(bridge, rhs, needs)

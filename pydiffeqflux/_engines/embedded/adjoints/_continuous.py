@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...._errors import SolverError
+from ...._retcode import ReturnCode
 from ...._sensealgs import BacksolveAdjoint, QuadratureAdjoint
 from ..._base import SolveSpec
 from .._integrator import Integrator
@@ -84,7 +85,7 @@ def backsolve(
             z[:n] = saved[times[i]].reshape(-1)
         return z
 
-    z = _solve_backwards(spec, adjoint, z, times, cotangents, jump, skip_silent=False)
+    z = _solve_backwards(spec, adjoint, z, times, cotangents, jump, with_state=True)
     return z[n : 2 * n].reshape(rhs.shape), unflatten_parameters(z[2 * n :], rhs.parameters)
 
 
@@ -106,19 +107,20 @@ def _solve_backwards(
     jump: Jump,
     *,
     on_step: Callable[[Step], None] = lambda step: None,
-    skip_silent: bool = True,
+    with_state: bool = False,
 ) -> Tensor:
     """Integrate `adjoint` from the last save point to t0, with a jump at every save point.
 
-    Save points without a cotangent are passed over, unless the jump does more than add it.
+    Save points without a cotangent are passed over, unless `adjoint` solves for the state too, which may be reset
+    there.
     """
     active = cotangents.reshape(len(times), -1).abs().amax(dim=1).gt(0.0).tolist()
-    stops = [i for i in range(len(times) - 1, -1, -1) if active[i] or not skip_silent]
+    stops = [i for i in range(len(times) - 1, -1, -1) if active[i] or with_state]
     if not any(active):
         return torch.zeros_like(z)
     t0, t1 = spec.tspan
     # Before the last save point the adjoint state is zero; only a backward solve of u itself starts at t1.
-    start = t1 if not skip_silent else times[stops[0]]
+    start = t1 if with_state else times[stops[0]]
     options = spec.options
     norm = ErrorNorm(_scalar(options.abstol), _scalar(options.reltol))
     method = make_method(spec.alg, norm)
@@ -137,24 +139,28 @@ def _solve_backwards(
         maxiters=options.maxiters,
         controller=options.controller,
     )
+
+    def advance(t: float) -> None:
+        retcode = integrator.advance(t, on_step)
+        if not retcode.success:
+            raise _failure(integrator, retcode, spec, with_state=with_state)
+
     with torch.no_grad():
         for i in stops:
-            _advance(integrator, times[i], on_step, spec)
+            advance(times[i])
             integrator.jump(jump(integrator.u, i))
-        _advance(integrator, t0, on_step, spec)
+        advance(t0)
     return integrator.u
 
 
-def _advance(integrator: Integrator, t: float, on_step: Callable[[Step], None], spec: SolveSpec) -> None:
-    retcode = integrator.advance(t, on_step)
-    if not retcode.success:
-        name = type(spec.sensealg).__name__
-        unstable = " or the forward problem is not reversible" if name == BacksolveAdjoint.__name__ else ""
-        raise SolverError(
-            f"the backward solve of {name} ended with {retcode.name} at t = {integrator.t:.6g}: {retcode.remedy}"
-            f"{unstable}. ReverseDiffAdjoint() needs no backward solve.",
-            retcode,
-        )
+def _failure(integrator: Integrator, retcode: ReturnCode, spec: SolveSpec, *, with_state: bool) -> SolverError:
+    name = type(spec.sensealg).__name__
+    unstable = " or the forward problem is not reversible" if with_state else ""
+    return SolverError(
+        f"the backward solve of {name} ended with {retcode.name} at t = {integrator.t:.6g}: {retcode.remedy}"
+        f"{unstable}. ReverseDiffAdjoint() needs no backward solve.",
+        retcode,
+    )
 
 
 def _scalar(tolerance: float | Tensor) -> float:

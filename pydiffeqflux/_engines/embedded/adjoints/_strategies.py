@@ -1,0 +1,143 @@
+"""What this engine does for every sensealg, and the table of them."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ...._algorithms import AbstractAlgorithm
+from ...._errors import SolverError
+from ...._sensealgs import (
+    AbstractSensealg,
+    BacksolveAdjoint,
+    ForwardDiffSensitivity,
+    GaussAdjoint,
+    InterpolatingAdjoint,
+    QuadratureAdjoint,
+    ReverseDiffAdjoint,
+)
+from ..._base import RawSolution
+from ..._strategy import AbstractStrategy, Kept, S, look_up
+from . import _continuous, _discrete
+
+Gradients = tuple[Tensor, list[Tensor]]
+"""With respect to the initial state and to every parameter."""
+
+
+class Strategy(AbstractStrategy[S]):
+    """What the embedded engine does for one sensealg."""
+
+    def taped(self, alg: AbstractAlgorithm, n: int) -> bool:
+        """Whether the forward solve of N states records a graph for it."""
+        return False
+
+    @abstractmethod
+    def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
+        """Gradients of `Σᵢ cotangentsᵢ · u(timesᵢ)`; the solution has kept what `keep` says."""
+
+
+class WithoutGradient(Strategy[Any]):
+    """A solve without a sensealg."""
+
+    def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
+        raise SolverError("this solution was computed without a sensealg.", raw.retcode)
+
+
+class Reverse(Strategy[ReverseDiffAdjoint]):
+    """Along the graph of a taped solve, else chunk by chunk through the steps."""
+
+    keep = Kept.STEPS
+
+    def taped(self, alg: AbstractAlgorithm, n: int) -> bool:
+        return _discrete.is_taped(alg, n)
+
+    def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
+        record, rhs = raw.record, raw.spec.rhs
+        if record.taped:
+            return _discrete.tape(record.steps, record.u0, rhs, times, cotangents)
+        return _discrete.reverse(record.steps, rhs, times, cotangents)
+
+
+class Forward(Strategy[ForwardDiffSensitivity]):
+    """Sensitivities carried along the steps."""
+
+    keep = Kept.STEPS
+
+    def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
+        return _discrete.forward(raw.record.steps, raw.spec.rhs, times, cotangents)
+
+
+class Continuous(Strategy[S]):
+    """Base of those that solve the adjoint ODE."""
+
+    def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
+        if getattr(self.sensealg, "autojacvec", None) is not None:
+            return f"{self.sensealg!r}: torch differentiates f on the embedded engine; leave autojacvec out."
+        if mass_matrix:
+            return (
+                f"{self.sensealg!r} does not handle mass matrices on the embedded engine; use ReverseDiffAdjoint() or "
+                "ForwardDiffSensitivity()."
+            )
+        return ""
+
+
+class Interpolating(Continuous[InterpolatingAdjoint]):
+    """The adjoint of states and parameters together."""
+
+    def __init__(self, sensealg: InterpolatingAdjoint) -> None:
+        super().__init__(sensealg)
+        self.keep = Kept.CHECKPOINTS if sensealg.checkpointing else Kept.STEPS
+
+    def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
+        return _continuous.interpolating(raw.spec, raw.record.forward, times, cotangents)
+
+
+class Gauss(Continuous[GaussAdjoint]):
+    """The adjoint of the state, and a quadrature over its steps."""
+
+    def __init__(self, sensealg: GaussAdjoint) -> None:
+        super().__init__(sensealg)
+        self.keep = Kept.CHECKPOINTS if sensealg.checkpointing else Kept.STEPS
+
+    def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
+        return _continuous.gauss(raw.spec, raw.record.forward, times, cotangents)
+
+
+class Quadrature(Continuous[QuadratureAdjoint]):
+    """The adjoint of the state, and an adaptive quadrature over all of it."""
+
+    keep = Kept.STEPS
+
+    def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
+        return _continuous.quadrature(raw.spec, raw.record.forward, times, cotangents, self.sensealg)
+
+
+class Backsolve(Continuous[BacksolveAdjoint]):
+    """The state and its adjoint, both solved backwards."""
+
+    keep = Kept.ENDS
+
+    def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
+        saved = dict(zip(raw.t, raw.u, strict=True)) | {raw.spec.tspan[1]: raw.record.u_end}
+        return _continuous.backsolve(raw.spec, times, cotangents, saved, self.sensealg)
+
+
+STRATEGIES: dict[type[AbstractSensealg], type[Strategy[Any]]] = {
+    ReverseDiffAdjoint: Reverse,
+    ForwardDiffSensitivity: Forward,
+    BacksolveAdjoint: Backsolve,
+    InterpolatingAdjoint: Interpolating,
+    QuadratureAdjoint: Quadrature,
+    GaussAdjoint: Gauss,
+}
+"""The sensealgs of this engine."""
+
+
+def strategy_of(sensealg: AbstractSensealg | None) -> Strategy[Any]:
+    """What this engine does for a sensealg.
+
+    Raises:
+        UnsupportedError: it has no such sensealg.
+    """
+    return WithoutGradient(None) if sensealg is None else look_up("embedded", STRATEGIES, sensealg)(sensealg)
