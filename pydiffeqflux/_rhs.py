@@ -15,6 +15,7 @@ from ._fingerprint import Fingerprint
 from ._julia_source import JuliaSource
 from ._parameters import leaves, map_leaves, replace_leaves
 from ._problems import ODEProblem
+from ._reused_outputs import OutputOwner
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,7 @@ class RightHandSide:
         self.sources: list[Tensor] = []
         self.n_from_p = self.n_from_module = 0
         self._eye: Tensor | None = None
+        self._outputs = OutputOwner()
         if torch.is_grad_enabled():
             self._p = map_leaves(prob.p, self._adopt)
             self.n_from_p = len(self.parameters)
@@ -191,6 +193,7 @@ class RightHandSide:
             self._refuse_output(k)
         if u._version != version:
             raise RightHandSideError("f modified its argument u in place; compute the derivative out of place.")
+        k = self._outputs.own(k, u)
         return k
 
     def _call_complex(self, u: Tensor, p: Any, t: Tensor) -> Any:
