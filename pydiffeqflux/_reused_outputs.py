@@ -10,9 +10,8 @@ def _references(k: object) -> int:
 
 
 def _references_of_a_new_object() -> int:
-    k: object = object()
-    k = _references(k)
-    return k
+    k = object()
+    return _references(k)
 
 
 _ALONE = _references_of_a_new_object()

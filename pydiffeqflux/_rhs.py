@@ -193,8 +193,7 @@ class RightHandSide:
             self._refuse_output(k)
         if u._version != version:
             raise RightHandSideError("f modified its argument u in place; compute the derivative out of place.")
-        k = self._outputs.own(k, u)
-        return k
+        return self._outputs.own(k, u)
 
     def _call_complex(self, u: Tensor, p: Any, t: Tensor) -> Any:
         """`f` of a complex state in its real form."""
