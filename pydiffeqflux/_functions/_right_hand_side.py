@@ -21,6 +21,7 @@ from ._evaluation import AbstractEvaluation
 from ._nesting import leaves
 from ._parameters import Parameters
 from ._pure import Snapshot
+from ._reused_outputs import OutputOwner
 from ._state import StateSpace
 from ._tracing import Refusal
 from ._watch import Watch
@@ -63,6 +64,7 @@ class RightHandSide:
         self.connection: Connection | None = None
         self._parameters = parameters
         self._evaluation = evaluation
+        self._outputs = OutputOwner()
         self._call = self._call_complex if space.is_complex else evaluation
         self._tspan = tspan
         self._eye: Tensor | None = None
@@ -110,7 +112,8 @@ class RightHandSide:
             self._refuse_output(k)
         if u._version != version:
             raise RightHandSideError("f modified its argument u in place; compute the derivative out of place.")
-        return k
+        # what a traced function returns is new
+        return self._outputs.own(k, u) if self.snapshot is None else k
 
     def _call_complex(self, u: Tensor, t: Tensor) -> Any:
         """`f` of a complex state in its real form."""
