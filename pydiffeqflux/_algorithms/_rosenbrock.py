@@ -3,16 +3,23 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._base import AbstractAlgorithm
+from .. import _tableaus
+from .._tableaus import RosenbrockTableau
+from ._base import BOTH, JULIA, AbstractAlgorithm, Engine
 
 
 @dataclass(frozen=True, slots=True)
 class AbstractRosenbrock(AbstractAlgorithm):
-    """Base of the Rosenbrock methods. They need an exact Jacobian and the time derivative of `f`."""
+    """Base of the Rosenbrock methods. They need an exact Jacobian and the time derivative of `f`.
+
+    Attributes:
+        tableau: the coefficients, `None` where only Julia has them.
+    """
 
     is_stiff: ClassVar[bool] = True
     mass_matrix: ClassVar[bool] = True
     contains_jacobian: ClassVar[bool] = True
+    tableau: ClassVar[RosenbrockTableau | None] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class Rosenbrock23(AbstractRosenbrock):
     References: Shampine, Reichelt 1997, *The MATLAB ODE suite*.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
+    tableau: ClassVar[RosenbrockTableau | None] = _tableaus.ROSENBROCK23
     order: ClassVar[int] = 2
 
 
@@ -37,6 +46,8 @@ class Rodas4(AbstractRosenbrock):
     References: Hairer, Wanner, *Solving ODEs II*, IV.7.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
+    tableau: ClassVar[RosenbrockTableau | None] = _tableaus.RODAS4
     order: ClassVar[int] = 4
 
 
@@ -49,6 +60,8 @@ class Rodas5P(AbstractRosenbrock):
     References: Steinebach 2023, *Construction of Rosenbrock-Wanner method Rodas5P*, BIT 63, 27.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
+    tableau: ClassVar[RosenbrockTableau | None] = _tableaus.RODAS5P
     order: ClassVar[int] = 5
 
 
@@ -62,6 +75,7 @@ class Rosenbrock32(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
 
 
@@ -74,6 +88,7 @@ class ROS3P(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
 
 
@@ -86,6 +101,7 @@ class Rodas3(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
 
 
@@ -98,6 +114,7 @@ class Rodas3P(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
 
 
@@ -110,6 +127,7 @@ class Rodas42(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
 
 
@@ -122,6 +140,7 @@ class Rodas4P(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
 
 
@@ -134,6 +153,7 @@ class Rodas4P2(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
 
 
@@ -146,4 +166,5 @@ class Rodas5(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 5

@@ -121,6 +121,9 @@ class JuliaEngine(AbstractEngine):
 
     def check(self, prob: ODEProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
         source = isinstance(prob.f, JuliaSource)
+        reason = algs.refuse_algorithm("julia", alg)
+        if reason:
+            raise UnsupportedError(reason)
         if prob.u0.device.type != "cpu":
             raise UnsupportedError(
                 f"the julia engine takes states on the CPU, not on {prob.u0.device}; use engine='embedded' or u0.cpu()."

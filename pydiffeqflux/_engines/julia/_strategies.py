@@ -27,7 +27,7 @@ from .._base import SolveSpec
 from .._strategy import Kept, S, look_up
 from ._callbacks import Products
 from ._choices import Choices
-from ._discrete import REVERSIBLE, can_reverse
+from ._discrete import can_reverse, reversible
 from ._function import JACOBIAN_LIMIT
 from ._strategy import Pullback, Strategy, WithoutGradient, eager
 
@@ -42,8 +42,9 @@ class ReversedSteps(Strategy[ReverseDiffAdjoint]):
     def refuse(self, alg: algs.AbstractAlgorithm, *, mass_matrix: bool) -> str:
         if can_reverse(alg):
             return ""
+        known = ", ".join(f"{cls.__name__}()" for cls in reversible())
         return (
-            f"ReverseDiffAdjoint() of a torch function cannot repeat the steps of {alg!r}, only those of {REVERSIBLE} "
+            f"ReverseDiffAdjoint() of a torch function cannot repeat the steps of {alg!r}, only those of {known} "
             "and switches between them; use one of these, or GaussAdjoint()."
         )
 
