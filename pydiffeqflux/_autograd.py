@@ -16,7 +16,7 @@ def differentiable_solve(engine: AbstractEngine, spec: SolveSpec, u0: Tensor) ->
         raw = engine.solve(spec)
         return raw, to_user(raw, raw.u)
     holder: list[RawSolution] = []
-    u = _Saved.apply(engine, spec, holder, u0, *spec.rhs.sources)
+    u = _Saved.apply(engine, spec, holder, u0, *spec.rhs.owners)
     return holder[0], u
 
 
@@ -26,7 +26,7 @@ def differentiable_evaluate(
     """The dense output at `times`, connected like the saved states."""
     if raw.spec.sensealg is None or not torch.is_grad_enabled():
         return to_user(raw, engine.evaluate(raw, times, derivative))
-    return _Evaluated.apply(engine, raw, times, derivative, u0, *raw.spec.rhs.sources)
+    return _Evaluated.apply(engine, raw, times, derivative, u0, *raw.spec.rhs.owners)
 
 
 def to_user(raw: RawSolution, u: Tensor) -> Tensor:

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from ._algorithms import AbstractAlgorithm
 from ._errors import DiffEqError, GradientError, InvalidOptionError
+from ._functions import leaves, replace_leaves
 from ._memory import PeakMemory
-from ._parameters import leaves, replace_leaves
-from ._problems import ODEProblem, remake
-from ._rhs import RightHandSide
+from ._problems import AbstractProblem, remake
 from ._sensealgs import (
     AbstractSensealg,
     BacksolveAdjoint,
@@ -135,7 +134,7 @@ class SensealgComparison:
 
 
 def compare_sensealgs(
-    prob: ODEProblem,
+    prob: AbstractProblem,
     alg: AbstractAlgorithm | None,
     loss: Callable[[Solution], Tensor],
     sensealgs: Sequence[AbstractSensealg] = DEFAULT_SENSEALGS,
@@ -165,6 +164,7 @@ def compare_sensealgs(
 
     >>> import torch
     >>> p = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True)
+    >>> from pydiffeqflux import ODEProblem
     >>> prob = ODEProblem(lambda u, p, t: -p * u, torch.ones(2, dtype=torch.float64), (0.0, 1.0), p)
     >>> result = compare_sensealgs(prob, None, lambda sol: sol.u[-1].sum(), [GaussAdjoint()], abstol=1e-8, reltol=1e-8)
     >>> result.rows[0].error < 1e-6
@@ -191,7 +191,7 @@ def _decades(values: Sequence[float]) -> tuple[float, float]:
     return 10.0**low, 10.0 ** max(high, low + 1)
 
 
-def _private_copy(prob: ODEProblem) -> tuple[ODEProblem, list[Tensor]]:
+def _private_copy(prob: AbstractProblem) -> tuple[AbstractProblem, list[Tensor]]:
     """The problem with leaves of its own for u0 and p, and all tensors to differentiate with respect to."""
 
     def own(x: Tensor) -> Tensor:
@@ -203,15 +203,15 @@ def _private_copy(prob: ODEProblem) -> tuple[ODEProblem, list[Tensor]]:
     targets = [x for x in (u0, *leaves(p)) if x.requires_grad]
     known = {id(x) for x in targets}
     with torch.enable_grad():
-        sources = RightHandSide(mine).sources
-    targets += [x for x in sources if id(x) not in known]
+        owners = mine.prepare().owners
+    targets += [x for x in owners if id(x) not in known]
     if not targets:
         raise GradientError("nothing in the problem requires a gradient; set requires_grad on u0 or p.")
     return mine, targets
 
 
 def _gradient(
-    prob: ODEProblem,
+    prob: AbstractProblem,
     alg: AbstractAlgorithm | None,
     loss: Callable[[Solution], Tensor],
     sensealg: AbstractSensealg,
@@ -230,7 +230,7 @@ def _gradient(
 
 
 def _measure(
-    prob: ODEProblem,
+    prob: AbstractProblem,
     alg: AbstractAlgorithm | None,
     loss: Callable[[Solution], Tensor],
     sensealg: AbstractSensealg,

@@ -2,11 +2,10 @@
 
 from ._engines.julia import generated_source
 from ._julia_source import JuliaSource
-from ._problems import ODEProblem
-from ._rhs import right_hand_side
+from ._problems import AbstractProblem
 
 
-def julia_source(prob: ODEProblem) -> str:
+def julia_source(prob: AbstractProblem) -> str:
     r"""The Julia code that the julia engine compiles for `prob.f`, without starting Julia.
 
     It holds three functions, of which a solve compiles those that its algorithm and sensealg need: `f(out, u, p, t, c,
@@ -27,6 +26,7 @@ def julia_source(prob: ODEProblem) -> str:
     Engines: julia.
 
     >>> import torch
+    >>> from pydiffeqflux import ODEProblem
     >>> prob = ODEProblem(lambda u, p, t: -p * u.tanh(), torch.ones(3), (0.0, 1.0), torch.ones(3))
     >>> f, pull_state, pull_parameters = julia_source(prob).split("\n\n")
     >>> print(f)
@@ -39,6 +39,5 @@ def julia_source(prob: ODEProblem) -> str:
         return nothing
     end
     """
-    if isinstance(prob.f, JuliaSource):
-        return prob.f.code
-    return generated_source(right_hand_side(prob))
+    (f,) = prob.functions.values()
+    return f.code if isinstance(f, JuliaSource) else generated_source(prob.prepare(traced=True))

@@ -22,7 +22,8 @@ class SolveOptions:
 
     Attributes:
         saveat: the times to save at, in the direction of integration; `None` saves every step.
-        save_start, save_end: whether the ends of the time span are among the saved times (for `saveat=None`).
+        save_start, save_end: with `saveat=None`, whether the ends of the time span are among the saved times; `saveat`
+            itself has them where they are wanted.
         save_everystep: with `saveat=None`, whether the end of every step is saved.
         dense: whether the solution can be evaluated at any time.
         abstol, reltol: tolerances, numbers or tensors that broadcast against the state.
@@ -96,6 +97,20 @@ def check_saveat(
             times.append(t1)
         return tuple(times)
     return _times("saveat", saveat, tspan)
+
+
+def with_ends(
+    saveat: tuple[float, ...] | None, tspan: tuple[float, float], save_start: bool | None, save_end: bool | None
+) -> tuple[float, ...] | None:
+    """`saveat` with the ends of the time span put in or left out where that is asked for."""
+    if saveat is None:
+        return None
+    (t0, t1), times = tspan, saveat
+    if save_start is not None:
+        times = ((t0,) if save_start else ()) + tuple(t for t in times if t != t0)
+    if save_end is not None:
+        times = tuple(t for t in times if t != t1) + ((t1,) if save_end else ())
+    return times
 
 
 def check_tstops(

@@ -13,7 +13,7 @@ from ._algorithms import AbstractAlgorithm
 from ._autograd import differentiable_evaluate
 from ._engines import AbstractEngine, RawSolution, Stats
 from ._errors import InvalidOptionError, SolverError
-from ._problems import ODEProblem
+from ._problems import AbstractProblem
 from ._retcode import ReturnCode
 from ._sensealgs import AbstractSensealg
 
@@ -44,7 +44,7 @@ class Solution:
     alg: AbstractAlgorithm
     sensealg: AbstractSensealg | None
     engine: str
-    prob: ODEProblem = field(repr=False)
+    prob: AbstractProblem = field(repr=False)
     _engine: AbstractEngine = field(repr=False)
     _raw: RawSolution = field(repr=False)
 

@@ -15,8 +15,8 @@ from ._autograd import differentiable_solve
 from ._controllers import AbstractController
 from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select_engine
 from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning, UnsupportedError
-from ._options import SolveOptions, check_positive, check_saveat, check_tolerance, check_tstops
-from ._problems import ODEProblem
+from ._options import SolveOptions, check_positive, check_saveat, check_tolerance, check_tstops, with_ends
+from ._problems import AbstractProblem
 from ._sensealgs import AbstractSensealg
 from ._solution import Solution
 
@@ -24,7 +24,7 @@ Times = Sequence[float] | NDArray[Any] | Tensor
 
 
 def solve(
-    prob: ODEProblem,
+    prob: AbstractProblem,
     alg: AbstractAlgorithm | None = None,
     *,
     saveat: float | Times | None = None,
@@ -37,8 +37,8 @@ def solve(
     dtmax: float = float("inf"),
     maxiters: int = 100_000,
     tstops: Times | None = None,
-    save_start: bool = True,
-    save_end: bool = True,
+    save_start: bool | None = None,
+    save_end: bool | None = None,
     save_everystep: bool | None = None,
     dense: bool | None = None,
     controller: AbstractController | None = None,
@@ -72,8 +72,9 @@ def solve(
         dtmax: upper bound of the step size.
         maxiters: bound of the number of steps, rejected ones included.
         tstops: times that a step must end at, for example discontinuities of `f`.
-        save_start: with `saveat=None`, whether to save the initial state.
-        save_end: with `saveat=None` and `save_everystep=False`, whether to save the final state.
+        save_start: whether to save the initial state, in addition to `saveat` or although `saveat` names it; `None`
+            means as `saveat` says, and yes without it.
+        save_end: the same for the final state. With `saveat=None` it counts where `save_everystep=False`.
         save_everystep: with `saveat=None`, whether to save every step; `False` saves the ends only.
         dense: whether `sol(t)` will be wanted; `None` means yes unless `saveat` is given or `save_everystep` is false.
         controller: the step size controller; `None` takes [`PIController`][] for explicit methods and `KenCarp4()`,
@@ -102,6 +103,7 @@ def solve(
     Engines: both. Source: `CommonSolve.solve`.
 
     >>> import torch
+    >>> from pydiffeqflux import ODEProblem
     >>> def decay(u, p, t):
     ...     return -p * u
     >>> p = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
@@ -113,8 +115,8 @@ def solve(
     >>> round(p.grad.item(), 6)  # -2 exp(-1)
     -0.735759
     """
-    if not isinstance(prob, ODEProblem):
-        raise InvalidProblemError(f"solve needs an ODEProblem, not {type(prob).__name__}.")
+    if not isinstance(prob, AbstractProblem):
+        raise InvalidProblemError(f"solve needs a problem such as ODEProblem(f, u0, tspan), not {type(prob).__name__}.")
     if alg is not None and not isinstance(alg, AbstractAlgorithm):
         hint = f"; write {alg.__name__}()" if isinstance(alg, type) else ""
         raise InvalidOptionError(f"alg must be an algorithm such as Tsit5(), not {alg!r}{hint}.")
@@ -127,9 +129,9 @@ def solve(
         raise InvalidOptionError(f"maxiters is {maxiters}; it must be a positive whole number.")
     every = saveat is None if save_everystep is None else save_everystep
     options = SolveOptions(
-        saveat=check_saveat(saveat, prob.tspan),
-        save_start=save_start,
-        save_end=save_end,
+        saveat=with_ends(check_saveat(saveat, prob.tspan), prob.tspan, save_start, save_end),
+        save_start=save_start is not False,
+        save_end=save_end is not False,
         save_everystep=every,
         dense=(every and saveat is None) if dense is None else dense,
         abstol=check_tolerance("abstol", abstol, prob.u0),
@@ -167,14 +169,14 @@ def solve(
 
 
 def _specify(
-    prob: ODEProblem,
+    prob: AbstractProblem,
     alg: AbstractAlgorithm,
     sensealg: AbstractSensealg | None,
     options: SolveOptions,
     engine: AbstractEngine,
 ) -> SolveSpec:
     """The right-hand side, and the sensealg if a gradient can follow."""
-    rhs = engine.right_hand_side(prob, options)
+    rhs = engine.prepare(prob, options)
     spec = SolveSpec(rhs, prob.tspan, alg, None, options)
     if not (torch.is_grad_enabled() and (prob.u0.requires_grad or rhs.parameters)):
         return spec

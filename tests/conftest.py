@@ -7,6 +7,8 @@ from hypothesis import settings
 os.environ.setdefault("MPLBACKEND", "Agg")
 # so that the tests of the embedded engine test that one on a machine with Julia too; those of Julia say engine="julia"
 os.environ.setdefault("PYDIFFEQFLUX_ENGINE", "embedded")
+# so that an error of ours fails a test where it would only make a solve slower
+os.environ.setdefault("PYDIFFEQFLUX_DEBUG", "1")
 torch.set_num_threads(1)  # the tensors here are small: more threads cost more than they bring
 
 settings.register_profile("pydiffeqflux", deadline=None, derandomize=True, database=None, max_examples=20)

@@ -27,7 +27,9 @@ class Rosenbrock23(AbstractRosenbrock):
     """Shampine's L-stable Rosenbrock method of MATLAB's ode23s. Order 2, for loose tolerances (above 1e-2).
 
     Dense output: order 2. Mass matrices, also singular ones; but the error estimate is coarse in the algebraic
-    variables of a DAE, and the steps become very small there below tolerances of about 1e-2.
+    variables of a DAE, and the steps become very small there below tolerances of about 1e-2. On the julia engine the
+    error estimate is one order low wherever f depends on time (OrdinaryDiffEq.jl adds h ∂f/∂t to the third stage, where
+    the reference has d h ∂f/∂t), and the steps are far smaller than they need be at tight tolerances.
 
     References: Shampine, Reichelt 1997, *The MATLAB ODE suite*.
     """

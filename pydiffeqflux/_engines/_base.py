@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from .._algorithms import AbstractAlgorithm, DefaultODEAlgorithm, choose_default
+from .._functions import RightHandSide
 from .._options import SolveOptions
-from .._problems import ODEProblem
+from .._problems import AbstractProblem
 from .._retcode import ReturnCode
-from .._rhs import RightHandSide, right_hand_side
 from .._sensealgs import AbstractSensealg
 
 
@@ -92,19 +92,19 @@ class AbstractEngine(ABC):
     name: str
 
     @abstractmethod
-    def default_algorithm(self, prob: ODEProblem) -> AbstractAlgorithm:
+    def default_algorithm(self, prob: AbstractProblem) -> AbstractAlgorithm:
         """The algorithm that stands for `alg=None`."""
 
-    def right_hand_side(self, prob: ODEProblem, options: SolveOptions) -> RightHandSide:
-        """The right-hand side of a problem that `check` has accepted."""
-        return right_hand_side(prob)
+    def prepare(self, prob: AbstractProblem, options: SolveOptions) -> RightHandSide:
+        """What is evaluated for a problem that `check` has accepted."""
+        return prob.prepare()
 
     @abstractmethod
     def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
         """The sensitivity algorithm that stands for `sensealg=None` in a solve that has none yet."""
 
     @abstractmethod
-    def check(self, prob: ODEProblem, alg: AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
+    def check(self, prob: AbstractProblem, alg: AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
         """Refuse what the engine cannot do.
 
         Raises:

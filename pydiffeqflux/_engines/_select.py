@@ -8,8 +8,7 @@ from typing import Literal, cast, get_args
 
 from .._algorithms import AbstractAlgorithm
 from .._errors import InvalidOptionError, UnsupportedError
-from .._julia_source import JuliaSource
-from .._problems import ODEProblem
+from .._problems import AbstractProblem
 from .._sensealgs import AbstractSensealg
 from ._base import AbstractEngine
 from .embedded import EmbeddedEngine
@@ -26,7 +25,7 @@ _said: set[str] = set()
 
 
 def select_engine(
-    name: EngineName, prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None
+    name: EngineName, prob: AbstractProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None
 ) -> AbstractEngine:
     """The engine of that name, which has checked what is asked of it.
 
@@ -62,9 +61,11 @@ def automatic_engine() -> tuple[EngineName, str]:
     return ("embedded", problem) if problem else ("julia", "Julia is set up")
 
 
-def _automatic(prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None) -> AbstractEngine:
+def _automatic(
+    prob: AbstractProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None
+) -> AbstractEngine:
     name, reason = automatic_engine()
-    if isinstance(prob.f, JuliaSource):
+    if prob.is_julia_source:
         return select_engine("julia", prob, alg, sensealg)
     try:
         engine = select_engine(name, prob, alg, sensealg)
@@ -78,7 +79,7 @@ def _automatic(prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: Abstra
 
 
 def _check(
-    engine: AbstractEngine, prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None
+    engine: AbstractEngine, prob: AbstractProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None
 ) -> None:
     try:
         engine.check(prob, engine.default_algorithm(prob) if alg is None else alg, sensealg)
@@ -88,7 +89,7 @@ def _check(
         raise
 
 
-def _julia_refuses(prob: ODEProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None) -> bool:
+def _julia_refuses(prob: AbstractProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None) -> bool:
     """Whether the julia engine could not do it either; it need not be set up to know that."""
     julia = _julia()
     try:

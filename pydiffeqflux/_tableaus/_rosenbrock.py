@@ -54,7 +54,9 @@ def _rodas_dense(b: Row, h: tuple[Row, ...]) -> tuple[Row, ...]:
 def _rosenbrock23() -> RosenbrockTableau:
     """Shampine's method in the present form.
 
-    With its own stages κ and d its γ, k₁ = d h κ₁, k₂ = d h (κ₂ - κ₁) and k₃ = d h κ₃ - 2 k₁ - c₃₂ k₂.
+    With its own stages κ and d its γ, k₁ = d h κ₁, k₂ = d h (κ₂ - κ₁) and k₃ = d h κ₃ - 2 k₁ - c₃₂ k₂. Its third stage
+    adds d h ∂f/∂t, which is (d - 2 d) h ∂f/∂t here. OrdinaryDiffEq.jl adds h ∂f/∂t there, so that its error estimate
+    is one order low where f depends on time. Only the error estimate reads the third stage.
     """
     d = 1 / (2 + sqrt(2))
     c32 = 6 + sqrt(2)
@@ -69,7 +71,7 @@ def _rosenbrock23() -> RosenbrockTableau:
         c=(0.0, 0.5, 1.0),
         a=((), (0.5 / d,), (1 / d, 1 / d)),
         C=((), (-1 / d,), (-2 / d, -c32 / d)),
-        d=(d, 0.0, 1 - 2 * d),
+        d=(d, 0.0, -d),
         b=(1 / d, 1 / d, 0.0),
         btilde=(1 / (6 * d), (c32 - 2) / (6 * d), 1 / (6 * d)),
         dense=(k1, k2, (0.0, 0.0)),

@@ -64,7 +64,9 @@ def test_unsorted_means_against_the_direction_of_time():
 
 
 def test_a_problem_is_needed():
-    with pytest.raises(de.InvalidProblemError, match="needs an ODEProblem, not function"):
+    with pytest.raises(
+        de.InvalidProblemError, match=r"needs a problem such as ODEProblem\(f, u0, tspan\), not function"
+    ):
         de.solve(decay)
 
 

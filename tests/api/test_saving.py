@@ -49,6 +49,29 @@ def test_saveat(saveat, expected):
     assert de.solve(PROB, saveat=saveat).t.tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"saveat": 0.5, "save_start": False}, [0.5, 1.0]),
+        ({"saveat": 0.5, "save_end": False}, [0.0, 0.5]),
+        ({"saveat": [0.0, 0.5, 1.0], "save_start": False, "save_end": False}, [0.5]),
+        ({"saveat": [0.5], "save_start": False, "save_end": False}, [0.5]),
+        ({"saveat": [0.5], "save_start": True}, [0.0, 0.5]),
+        ({"saveat": [0.5], "save_end": True}, [0.5, 1.0]),
+        ({"saveat": [0.0, 1.0], "save_start": False, "save_end": False}, []),
+    ],
+    ids=str,
+)
+def test_save_start_and_save_end_count_with_saveat(options, expected):
+    assert de.solve(PROB, de.Tsit5(), **options).t.tolist() == expected
+    backwards = expected[::-1]
+    ends = {"save_start": "save_end", "save_end": "save_start"}
+    options = {ends.get(name, name): value for name, value in options.items()}
+    if isinstance(options["saveat"], list):
+        options["saveat"] = options["saveat"][::-1]
+    assert de.solve(de.remake(PROB, tspan=(1.0, 0.0)), de.Tsit5(), **options).t.tolist() == backwards
+
+
 def test_saveat_does_not_change_the_steps():
     one, other = de.solve(PROB, de.Tsit5(), saveat=0.001), de.solve(PROB, de.Tsit5())
     assert one.stats.naccept == other.stats.naccept

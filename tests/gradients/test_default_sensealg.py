@@ -33,9 +33,19 @@ def test_no_gradient_no_sensealg():
     assert chosen(lotka_volterra, tensor([1.0, 1.0]), tensor([1.5, 1.0, 3.0])) is None
 
 
-def test_closure_parameters_take_the_gauss_adjoint():
+def test_closure_parameters_take_forward_mode_where_f_can_be_traced():
     k = tensor(0.5, grad=True)
-    assert chosen(lambda u, p, t: -k * u, tensor([1.0])) == de.GaussAdjoint()
+    assert chosen(lambda u, p, t: -k * u, tensor([1.0])) == de.ForwardDiffSensitivity()
+
+
+def test_closure_parameters_of_an_f_that_cannot_be_traced_take_the_gauss_adjoint():
+    k, calls = tensor(0.5, grad=True), []
+
+    def f(u, p, t):
+        calls.append(t)
+        return -k * u
+
+    assert chosen(f, tensor([1.0])) == de.GaussAdjoint()
 
 
 def test_an_f_that_cannot_be_mapped_takes_the_gauss_adjoint():

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from ... import _algorithms as algs
 from ..._errors import UnsupportedError
-from ..._julia_source import JuliaSource
-from ..._problems import ODEProblem
+from ..._problems import AbstractProblem
 from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
 from ..._sensealgs import (
@@ -37,7 +36,7 @@ class EmbeddedEngine(AbstractEngine):
 
     name = "embedded"
 
-    def default_algorithm(self, prob: ODEProblem) -> algs.AbstractAlgorithm:
+    def default_algorithm(self, prob: AbstractProblem) -> algs.AbstractAlgorithm:
         return algs.DefaultODEAlgorithm()
 
     def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
@@ -52,8 +51,8 @@ class EmbeddedEngine(AbstractEngine):
             return ForwardDiffSensitivity()
         return GaussAdjoint() if rhs.mass_matrix is None else ReverseDiffAdjoint()
 
-    def check(self, prob: ODEProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
-        if isinstance(prob.f, JuliaSource):
+    def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
+        if prob.is_julia_source:
             raise UnsupportedError("the embedded engine cannot run a JuliaSource; write f as a torch function.")
         reason = algs.refuse_algorithm("embedded", alg)
         if reason:
@@ -63,11 +62,11 @@ class EmbeddedEngine(AbstractEngine):
                 f"AutoAlgSwitch cannot watch the stability of {alg.nonstiffalg!r}; start from Tsit5(), DP5() "
                 "or Vern7()."
             )
-        if prob.mass_matrix is not None and not alg.mass_matrix:
+        if prob.needs_mass_matrix and not alg.mass_matrix:
             raise UnsupportedError(
                 f"{alg!r} does not solve problems with a mass matrix; use Rodas5P(), Rodas4() or Rosenbrock23()."
             )
-        reason = strategy_of(sensealg).refuse(alg, mass_matrix=prob.mass_matrix is not None)
+        reason = strategy_of(sensealg).refuse(alg, mass_matrix=prob.needs_mass_matrix)
         if reason:
             raise UnsupportedError(reason)
 

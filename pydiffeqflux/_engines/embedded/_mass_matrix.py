@@ -3,8 +3,8 @@
 import torch
 
 from ..._errors import InvalidProblemError
+from ..._functions import RightHandSide
 from ..._options import SolveOptions
-from ..._rhs import RightHandSide
 
 
 def check_consistent(rhs: RightHandSide, t0: float, options: SolveOptions) -> None:

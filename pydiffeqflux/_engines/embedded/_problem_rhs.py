@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..._rhs import RightHandSide
+from ..._functions import RightHandSide
 from ._linear import DenseJacobian
 from ._step import Time
 

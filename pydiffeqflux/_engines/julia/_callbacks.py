@@ -7,8 +7,8 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from ..._functions import RightHandSide
 from ..._progress import ProgressBar
-from ..._rhs import RightHandSide
 from ._arguments import CallbackArguments, address
 from ._interrupts import Interrupts
 

@@ -1,7 +1,8 @@
 """A torch right-hand side compiled to Julia."""
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,8 +11,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 
 from ..._errors import UnsupportedError
-from ..._fingerprint import digest
-from ..._rhs import Probe, RightHandSide, directional_derivative, graph_nodes
+from ..._functions import RightHandSide, directional_derivative, graph_nodes
 from ._arguments import address
 from ._bridge import Bridge, Handle
 from ._callbacks import Poll, Products
@@ -31,6 +31,7 @@ from .compiler._functions import (
 from .compiler._location import locate
 from .compiler._lowering import JULIA_TYPES
 from .compiler._program import Array, Program
+from .compiler._replay import Replay
 from .compiler._source import Source as JuliaCode
 from .compiler._source import emit
 from .compiler._trace import CannotCompileError
@@ -67,6 +68,13 @@ def _types(arrays: list[Array]) -> str:
 GENERIC = "f_generic"
 """The function for other number types than that of the state."""
 
+
+def digest(tensor: Tensor) -> bytes:
+    """A value that differs when the contents of a tensor do."""
+    numbers = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy(force=True)
+    return hashlib.sha256(numbers.tobytes()).digest()
+
+
 _PROGRAMS: dict[str, Callable[[BoundFunction], Program]] = {
     "f": derivative_program,
     GENERIC: derivative_program,
@@ -98,66 +106,68 @@ class Needs:
         return tuple(name if want else "" for name, want in zip(_PROGRAMS, wanted, strict=True))
 
 
-def trace_right_hand_side(rhs: RightHandSide, tensors: Sequence[Tensor] = ()) -> TracedFunction:
-    """A right-hand side that may read those tensors as a graph.
+def trace_right_hand_side(rhs: RightHandSide) -> TracedFunction:
+    """A right-hand side as a graph of primitive operations.
 
     Raises:
         CannotCompileError: it has none, or not one that can be compiled.
     """
+    if rhs.refusal is not None:
+        raise CannotCompileError(rhs.refusal.reason, rhs.refusal.where)
+    assert rhs.snapshot is not None
     if rhs.is_complex:
         raise CannotCompileError("complex states are not supported")
-    if any(leaf.dtype != rhs.dtype or leaf.device.type != "cpu" for leaf in rhs.leaves):
-        raise CannotCompileError("p holds tensors of another dtype or device than u")
+    parameters = [*rhs.leaves, *_captured_parameters(rhs)]
+    if any(q.dtype != rhs.dtype or q.device.type != "cpu" for q in parameters):
+        raise CannotCompileError("its parameters have another dtype or device than u")
+    if any(x.device.type != "cpu" for x in rhs.snapshot.captured):
+        raise CannotCompileError("it reads tensors that are not on the CPU")
+    replay = Replay(rhs.snapshot.function, rhs.snapshot.inputs)
+    inputs = Inputs(rhs.u0, rhs.leaves, rhs.time(0.0))
+    try:
+        return TracedFunction(replay, inputs, rhs.snapshot.captured, _captured_parameters(rhs))
+    except CannotCompileError as error:
+        raise CannotCompileError(error.reason, error.where or replay.line, error.operation) from error
 
-    def call(u: Tensor, leaves: list[Tensor], t: Tensor) -> Tensor:
-        return rhs.with_leaves(leaves)(u, t)
 
-    return TracedFunction(call, Inputs(rhs.u0, rhs.leaves, rhs.time(0.0)), tensors, rhs.parameters)
+def _captured_parameters(rhs: RightHandSide) -> list[Tensor]:
+    """Those of the tensors that the function has captured which gradients belong to."""
+    assert rhs.snapshot is not None
+    owners = {id(owner) for owner in rhs.owners}
+    return [x for x in rhs.snapshot.captured if id(x) in owners]
 
 
 class CompiledFunction:
     """One torch function at one shape: traced once, its derivatives compiled as they are asked for.
 
-    It serves for all functions that do the same with other tensors. Methods are given the tensors that the function at
-    hand reads, as its fingerprint has them.
+    It serves for all functions that compute the same from other tensors: methods are given the right-hand side at hand.
 
     Arguments:
         bridge: the running Julia.
         rhs: a right-hand side to trace.
-        tensors: those that it reads.
     """
 
-    def __init__(self, bridge: Bridge, rhs: RightHandSide, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, bridge: Bridge, rhs: RightHandSide) -> None:
         self._bridge = bridge
         self._single = rhs.dtype == torch.float32
         self._n = rhs.numel
-        self._traced = trace_right_hand_side(rhs, tensors)
+        self._traced = trace_right_hand_side(rhs)
+        tensors = _captured(rhs)
         self._reads = [(source, digest(take(source, tensors))) for source in self._traced.reads]
-        self._probe, self._extra = None, []
-        if rhs.probe is not None:
-            self._probe, self._extra = replace(rhs.probe, extra=[]), sources(rhs.probe.extra, tensors)
-            reached = {id(q) for q in (*rhs.leaves, *self._traced.parameters(tensors))}
-            used = {id(rhs.parameters[k]) for k in rhs.probe.used}
-            if not used <= reached or any(isinstance(source, Tensor) for source in self._extra):
-                raise CannotCompileError(
-                    "it reads tensors that were computed with a graph outside of it; pass them in p"
-                )
         self._loaded: dict[str, _Loaded] = {}
         self._assembled: dict[Needs, Handle] = {}
         self._refused: dict[Needs, CannotCompileError] = {}
 
-    def probe(self, tensors: Sequence[Tensor]) -> Probe | None:
-        """What an evaluation of the function would tell."""
-        return self._probe and replace(self._probe, extra=[take(source, tensors) for source in self._extra])
-
-    def is_current(self, tensors: Sequence[Tensor]) -> bool:
+    def is_current(self, rhs: RightHandSide) -> bool:
         """Whether the tensors whose contents were taken to be constant have not changed."""
+        tensors = _captured(rhs)
         return all(digest(take(source, tensors)) == contents for source, contents in self._reads)
 
     # ---- functions
 
-    def _load(self, name: str, rhs: RightHandSide, tensors: Sequence[Tensor]) -> _Loaded:
+    def _load(self, name: str, rhs: RightHandSide) -> _Loaded:
         if name not in self._loaded:
+            tensors = _captured(rhs)
             generic = name == GENERIC
             program = _PROGRAMS[name](self._traced.bind(tensors))
             code = emit(program, name, generic=generic)
@@ -166,18 +176,18 @@ class CompiledFunction:
             constants = sources([program.constants[array] for array in code.constants], tensors)
             loaded = _Loaded(self._bridge.keep(number), code, constants)
             if not generic:
-                self._verify(name, loaded, rhs, tensors)
+                self._verify(name, loaded, rhs)
             self._loaded[name] = loaded
         return self._loaded[name]
 
-    def _verify(self, name: str, loaded: _Loaded, rhs: RightHandSide, tensors: Sequence[Tensor]) -> None:
+    def _verify(self, name: str, loaded: _Loaded, rhs: RightHandSide) -> None:
         """Compare with torch at a state near the initial one: code that differs must not be used."""
         generator = torch.Generator().manual_seed(0)
         u, λ, g = (torch.randn(rhs.shape, generator=generator, dtype=rhs.dtype) for _ in range(3))
         u = rhs.u0 + 0.01 * (1.0 + rhs.u0.abs()) * u
-        p, t, τ = self.flat_parameters(rhs, tensors), 0.5, 2.0
-        captured = self._traced.parameters(tensors)
-        expected = _expected(name, rhs, captured, u, λ, t, (g, τ))
+        p, t, τ = self.flat_parameters(rhs), 0.5, 2.0
+        tensors = _captured(rhs)
+        expected = _expected(name, rhs, u, λ, t, (g, τ))
         if name == "pull_tangent":
             λ = torch.cat([λ.reshape(-1), g.reshape(-1), λ.new_tensor([τ])])
         out = torch.empty_like(expected)
@@ -195,25 +205,26 @@ class CompiledFunction:
 
     # ---- parameters
 
-    def flat_parameters(self, rhs: RightHandSide, tensors: Sequence[Tensor]) -> Tensor:
+    def flat_parameters(self, rhs: RightHandSide) -> Tensor:
         """The numbers that the compiled functions call `p`."""
-        captured = self._traced.parameters(tensors)
-        parts = [tensor.detach().reshape(-1) for tensor in (*rhs.leaves, *captured)]
+        parts = [tensor.detach().reshape(-1) for tensor in (*rhs.leaves, *self._traced.parameters(_captured(rhs)))]
         if len(parts) == 1:
             return parts[0].contiguous()
         return torch.cat(parts) if parts else torch.empty(0, dtype=rhs.dtype)
 
-    def places(self, rhs: RightHandSide, tensors: Sequence[Tensor]) -> list[slice | None]:
+    def places(self, rhs: RightHandSide) -> list[slice | None]:
         """Where each differentiated parameter lies in the flat ones, `None` for those that `f` does not use."""
         starts: dict[int, slice] = {}
         start = 0
-        for tensor in (*rhs.leaves, *self._traced.parameters(tensors)):
+        for tensor in (*rhs.leaves, *self._traced.parameters(_captured(rhs))):
             starts.setdefault(id(tensor), slice(start, start + tensor.numel()))
             start += tensor.numel()
-        return [starts.get(id(q)) for q in rhs.parameters]
+        pairs = zip(rhs.parameters, rhs.owners, strict=True)
+        return [starts.get(id(q)) or starts.get(id(owner)) for q, owner in pairs]
 
-    def constants(self, tensors: Sequence[Tensor], needs: Needs) -> dict[str, list[Tensor]]:
+    def constants(self, rhs: RightHandSide, needs: Needs) -> dict[str, list[Tensor]]:
         """What each function reads, without gaps in memory."""
+        tensors = _captured(rhs)
         return {name: _dense(self._loaded[name].constants, tensors) for name in needs.functions if name}
 
     def set_constants(self, constants: dict[str, list[Tensor]]) -> None:
@@ -223,17 +234,17 @@ class CompiledFunction:
 
     # ---- right-hand sides
 
-    def prepare(self, rhs: RightHandSide, tensors: Sequence[Tensor], needs: Needs) -> CannotCompileError | None:
+    def prepare(self, rhs: RightHandSide, needs: Needs) -> CannotCompileError | None:
         """Compile what is not compiled yet; returns what stands in the way, if something does."""
         if needs not in self._assembled and needs not in self._refused:
             try:
-                self._assembled[needs] = self._assemble(rhs, tensors, needs)
+                self._assembled[needs] = self._assemble(rhs, needs)
             except CannotCompileError as error:
                 self._refused[needs] = with_line(error, rhs)
         return self._refused.get(needs)
 
-    def _assemble(self, rhs: RightHandSide, tensors: Sequence[Tensor], needs: Needs) -> Handle:
-        numbers = [self._load(name, rhs, tensors).handle.number if name else 0 for name in needs.functions]
+    def _assemble(self, rhs: RightHandSide, needs: Needs) -> Handle:
+        numbers = [self._load(name, rhs).handle.number if name else 0 for name in needs.functions]
         return self._bridge.keep(
             self._bridge.call("compiled_functions", self._single, *numbers, self._n if needs.jacobian else 0)
         )
@@ -244,27 +255,27 @@ class CompiledFunction:
         return self._bridge.call("compiled_rhs", number, address(parameters), parameters.numel(), poll.address)
 
 
+def _captured(rhs: RightHandSide) -> list[Tensor]:
+    """The tensors that the function at hand reads, in the order that all functions share that compute the same."""
+    assert rhs.snapshot is not None
+    return rhs.snapshot.captured
+
+
 def _dense(constants: list[Source], tensors: Sequence[Tensor]) -> list[Tensor]:
     return [take(source, tensors).detach().contiguous() for source in constants]
 
 
-def _expected(
-    name: str,
-    rhs: RightHandSide,
-    captured: list[Tensor],
-    u: Tensor,
-    λ: Tensor,
-    t: float,
-    direction: tuple[Tensor, float],
-) -> Tensor:
+def _expected(name: str, rhs: RightHandSide, u: Tensor, λ: Tensor, t: float, direction: tuple[Tensor, float]) -> Tensor:
     """What torch gives, flat."""
-    if name == "f":
+    if name in ("f", GENERIC):
         with torch.no_grad():
-            return rhs.with_leaves(rhs.leaves)(u, rhs.time(t)).reshape(-1)
+            return rhs.unchecked(u, rhs.time(t)).reshape(-1)
+    captured = [rhs.local_of(x) for x in _captured_parameters(rhs)]
     with torch.enable_grad():
+        x, time = u.detach().requires_grad_(), rhs.time(t).requires_grad_()
         leaves = [leaf.detach().requires_grad_() for leaf in rhs.leaves]
-        x, time = u.requires_grad_(), rhs.time(t).requires_grad_()
-        k, cotangent = _without_hooks(lambda: rhs.with_leaves(leaves)(x, time)), λ
+        f = rhs.with_leaves(leaves)
+        k, cotangent = _without_hooks(lambda: f(x, time)), λ
         if name == "pull_tangent":
             k = directional_derivative(k, (x, time), λ, direction)
             cotangent = torch.ones_like(k)
@@ -309,7 +320,7 @@ def with_line(error: CannotCompileError, rhs: RightHandSide) -> CannotCompileErr
     """The same, with the line of the user's code if that can be found, and without what it holds of the user's."""
     line = error.where
     if not line and error.operation:
-        line = locate(rhs.with_leaves(rhs.leaves), (rhs.u0, rhs.time(0.0)), error.operation)
+        line = locate(lambda u, t: rhs.function(u, rhs.p, t), (rhs.u0, rhs.time(0.0)), error.operation)
     return CannotCompileError(error.reason, line, error.operation)
 
 
@@ -321,7 +332,7 @@ def generated_source(rhs: RightHandSide) -> str:
     """
     needs = Needs(Products.SEPARATE, jacobian=False)
     try:
-        bound = trace_right_hand_side(rhs).bind(())
+        bound = trace_right_hand_side(rhs).bind(_captured(rhs))
         texts = [emit(_PROGRAMS[name](bound), name).text for name in filter(None, needs.functions)]
     except CannotCompileError as error:
         raise UnsupportedError(f"f cannot be compiled to Julia: {with_line(error, rhs)}.") from None

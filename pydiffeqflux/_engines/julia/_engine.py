@@ -10,20 +10,19 @@ from torch import Tensor
 from ... import _algorithms as algs
 from ..._controllers import PredictiveController
 from ..._errors import UnsupportedError
-from ..._julia_source import JuliaSource
+from ..._functions import RightHandSide, SourceRightHandSide
 from ..._options import SolveOptions
-from ..._problems import ODEProblem
+from ..._problems import AbstractProblem
 from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
-from ..._rhs import RightHandSide, SourceRightHandSide
 from ..._sensealgs import AbstractSensealg, GaussAdjoint, ReverseDiffAdjoint
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
 from .._step_size import is_adaptive
 from .._strategy import Kept
 from ._arguments import AdjointArguments, SolveArguments, SolveResult, address, doubles, view
 from ._bridge import Bridge, Handle, start
+from ._cache import Cache
 from ._choices import Choices
-from ._compiler import Compiler
 from ._errors import translate
 from ._function import JuliaFunction, make_function
 from ._interrupts import deferred_interrupts
@@ -63,7 +62,7 @@ class _Session:
         self.bridge = bridge
         self.choices = Choices(bridge)
         self.sources = Sources(bridge)
-        self.compiler = Compiler(bridge)
+        self.cache = Cache(bridge)
         pairs = (pair.split("=") for pair in bridge.call("retcodes").split(","))
         self.retcodes = {int(number): _RETCODES.get(name, ReturnCode.Failure) for number, name in pairs}
 
@@ -101,13 +100,11 @@ class JuliaEngine(AbstractEngine):
             self._running = _Session(bridge)
         return self._running
 
-    def default_algorithm(self, prob: ODEProblem) -> algs.AbstractAlgorithm:
+    def default_algorithm(self, prob: AbstractProblem) -> algs.AbstractAlgorithm:
         return algs.DefaultODEAlgorithm()
 
-    def right_hand_side(self, prob: ODEProblem, options: SolveOptions) -> RightHandSide:
-        if isinstance(prob.f, JuliaSource) or options.compile is False:
-            return super().right_hand_side(prob, options)
-        return self._session.compiler.right_hand_side(prob, required=bool(options.compile))
+    def prepare(self, prob: AbstractProblem, options: SolveOptions) -> RightHandSide:
+        return prob.prepare(traced=options.compile is not False)
 
     def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
         """Reverse mode through the steps of a torch function by an explicit method that is known, else Gauss's.
@@ -119,8 +116,8 @@ class JuliaEngine(AbstractEngine):
             return GaussAdjoint()
         return GaussAdjoint() if strategy_for(discrete).refuse_solve(discrete) else ReverseDiffAdjoint()
 
-    def check(self, prob: ODEProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
-        source = isinstance(prob.f, JuliaSource)
+    def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
+        source = prob.is_julia_source
         reason = algs.refuse_algorithm("julia", alg)
         if reason:
             raise UnsupportedError(reason)
@@ -132,12 +129,12 @@ class JuliaEngine(AbstractEngine):
             raise UnsupportedError(
                 "a JuliaSource takes real states; split u0 into two real parts, or write f as a torch function."
             )
-        if prob.mass_matrix is not None and not alg.is_stiff:
+        if prob.needs_mass_matrix and not alg.is_stiff:
             raise UnsupportedError(
                 f"{alg!r} does not solve problems with a mass matrix; use Rodas5P(), FBDF() or RadauIIA5()."
             )
         strategy = strategy_of(sensealg, source=source)
-        reason = strategy.refuse(alg, mass_matrix=prob.mass_matrix is not None)
+        reason = strategy.refuse(alg, mass_matrix=prob.needs_mass_matrix)
         if reason:
             raise UnsupportedError(reason)
 
@@ -152,7 +149,7 @@ class JuliaEngine(AbstractEngine):
         julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not strategy.brings_vjp(spec.rhs)
         alg = session.choices.algorithm(strategy.algorithm(spec.alg), finite_differences=not julia_ad)
         implicit = session.choices.is_implicit(alg)
-        function = make_function(session.bridge, session.sources, session.compiler, spec, strategy, implicit=implicit)
+        function = make_function(session.bridge, session.sources, session.cache, spec, strategy, implicit=implicit)
         arguments, buffers = _solve_arguments(
             spec, function, session, alg, strategy.keep, implicit=implicit, adaptive=adaptive
         )

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from ..._errors import UnsupportedError
-from ..._rhs import RightHandSide, SourceRightHandSide
+from ..._functions import RightHandSide, SourceRightHandSide
 from .._base import SolveSpec
 from ._arguments import address
 from ._bridge import Bridge
+from ._cache import Cache
 from ._callbacks import Guard, Poll, TorchCallbacks
 from ._compiled import CompiledFunction, Needs
-from ._compiler import CompilableRightHandSide, Compiler
 from ._sources import Sources, flatten
 from ._strategy import Strategy
 
@@ -103,11 +103,10 @@ class CallbackFunction(JuliaFunction):
 class CompiledTorchFunction(JuliaFunction):
     """A torch function as Julia code."""
 
-    def __init__(self, bridge: Bridge, compiled: CompiledFunction, rhs: CompilableRightHandSide, needs: Needs) -> None:
+    def __init__(self, bridge: Bridge, compiled: CompiledFunction, rhs: RightHandSide, needs: Needs) -> None:
         self._compiled, self._needs = compiled, needs
-        self._tensors = rhs.signature.fingerprint.tensors
-        self._constants = compiled.constants(self._tensors, needs)
-        self._parameters = compiled.flat_parameters(rhs, self._tensors)
+        self._constants = compiled.constants(rhs, needs)
+        self._parameters = compiled.flat_parameters(rhs)
         self.n_p = self._parameters.numel()
         super().__init__(bridge)
 
@@ -120,12 +119,12 @@ class CompiledTorchFunction(JuliaFunction):
     def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
         return [
             torch.zeros_like(q) if place is None else dp[place].view(q.shape)
-            for place, q in zip(self._compiled.places(rhs, self._tensors), rhs.parameters, strict=True)
+            for place, q in zip(self._compiled.places(rhs), rhs.parameters, strict=True)
         ]
 
 
 def make_function(
-    bridge: Bridge, sources: Sources, compiler: Compiler, spec: SolveSpec, strategy: Strategy[Any], *, implicit: bool
+    bridge: Bridge, sources: Sources, cache: Cache, spec: SolveSpec, strategy: Strategy[Any], *, implicit: bool
 ) -> JuliaFunction:
     """The right-hand side of a solve, with what its gradient needs; `implicit` algorithms need a Jacobian with it.
 
@@ -139,8 +138,8 @@ def make_function(
             raise UnsupportedError("a JuliaSource is Julia code already; leave compile out.")
         return SourceFunction(bridge, sources, rhs, vjp=strategy.brings_vjp(rhs), jacobian=jacobian)
     needs = Needs(strategy.products(spec.alg), jacobian)
-    if isinstance(rhs, CompilableRightHandSide):
-        compiled = compiler.get(rhs, needs, required=bool(compile_))
+    if compile_ is not False:
+        compiled = cache.get(rhs, needs, required=bool(compile_))
         if compiled is not None:
             return CompiledTorchFunction(bridge, compiled, rhs, needs)
     return CallbackFunction(bridge, rhs, needs)

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from ..._errors import UnsupportedError
-from ..._parameters import leaves
-from ..._rhs import SourceRightHandSide
+from ..._functions import SourceRightHandSide, leaves
 from ._arguments import address, dims
 from ._bridge import Bridge
 from ._callbacks import Poll

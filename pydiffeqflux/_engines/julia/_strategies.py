@@ -6,8 +6,7 @@ import torch
 
 from ... import _algorithms as algs
 from ..._errors import GradientError
-from ..._parameters import leaves
-from ..._rhs import RightHandSide, SourceRightHandSide
+from ..._functions import RightHandSide, SourceRightHandSide, leaves
 from ..._sensealgs import (
     FORWARD_MODE_LIMIT,
     AbstractSensealg,

@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import _algorithms as algs
 from ..._errors import UnsupportedError
-from ..._rhs import RightHandSide
+from ..._functions import RightHandSide
 from .._base import SolveSpec
 from .._strategy import AbstractStrategy, S
 from ._callbacks import Products

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ...._rhs import RightHandSide, batched_vjp
+from ...._functions import RightHandSide, batched_vjp
 from .._linear import DenseJacobian
 from .._step import LinearSystem, Time
 from .._trajectory import Forward

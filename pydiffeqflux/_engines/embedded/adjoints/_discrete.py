@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...._algorithms import AbstractAlgorithm
 from ...._errors import GradientError
-from ...._rhs import CannotMapError, RightHandSide, map_over
+from ...._functions import CannotMapError, RightHandSide, map_over
 from .._explicit_rk import ExplicitRK
 from .._problem_rhs import MappedRhs, ProblemRhs
 from .._step import Method, Step

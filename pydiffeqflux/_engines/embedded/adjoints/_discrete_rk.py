@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ...._rhs import RightHandSide, map_over
+from ...._functions import RightHandSide, map_over
 from .._explicit_rk import ExplicitRK
 from .._problem_rhs import ProblemRhs
 from .._step import Step

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...._errors import GradientWarning
-from ...._rhs import CannotMapError, RightHandSide, map_over
+from ...._functions import CannotMapError, RightHandSide, map_over
 from .._step import Rhs, Step
 from .._trajectory import Forward, Trajectory
 from ._adjoint_rhs import flatten_parameters, unflatten_parameters
@@ -50,7 +50,7 @@ class ParameterVjp:
                 return map_over(rhs.unchecked, us, torch.tensor(ts, dtype=rhs.dtype, device=rhs.device))
             except CannotMapError:  # a loop gives the same numbers
                 self._mappable = False
-        return torch.stack([rhs.unchecked(u, rhs.time(t)) for u, t in zip(us, ts, strict=True)])
+        return torch.stack([rhs.unchecked(u, rhs.time(t)).clone() for u, t in zip(us, ts, strict=True)])
 
 
 def _gradients(output: Tensor, parameters: list[Tensor], cotangents: Tensor) -> list[Tensor]:

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
-from ._lowering import Lowering, Value, literal, loop_variables, rule
+from ._dtypes import literal
+from ._lowering import Lowering, Value, loop_variables
 from ._program import Accumulate, Call, Index, Indices, Literal, Loop, ScatterAdd
 from ._reduction_rules import reduce
+from ._refusals import not_covered
+from ._rules import rule
 from ._view_rules import constant_pad_nd_to
 
 
@@ -114,6 +116,8 @@ def convolution(
     dims = len(x.shape) - 2
     stride, padding, dilation = _full(stride, dims), _full(padding, dims), _full(dilation, dims)
     shape = tuple(lowering.result.shape)
+    if 0 in (*x.shape, *w.shape):
+        not_covered("a convolution without elements")
     kernel = _grouped(lowering, w, 0, groups)
     if transposed:
         sizes = [n + 2 * p for n, p in zip(shape[2:], padding, strict=True)]
@@ -135,7 +139,7 @@ def convolution_backward(
     dy: Value,
     x: Value,
     w: Value,
-    bias_sizes: Any,
+    bias_sizes: Sequence[int] | None,
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
@@ -180,7 +184,7 @@ def _pooling(
     kernel = _full(kernel, 2)
     padding = _full([padding] if isinstance(padding, int) else padding, 2)
     if ceil_mode or (any(padding) and not include):
-        raise NotImplementedError("windows that reach over the border")
+        not_covered("windows that reach over the border")
     return kernel, _full(stride, 2) if stride else kernel, padding, divisor or math.prod(kernel)
 
 

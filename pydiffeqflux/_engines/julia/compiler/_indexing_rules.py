@@ -1,12 +1,13 @@
 """Operations that read or write at computed positions."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
-from ._lowering import Lowering, Value, loop_variables, rule
+from ._lowering import Lowering, Operand, Value, loop_variables
 from ._program import Call, Expr, Index, Indices, ScatterAdd
+from ._refusals import not_covered
+from ._rules import rule
 from ._trace import VALUES, CannotCompileError
 
 Remap = Callable[[Indices], Indices]
@@ -17,8 +18,8 @@ def computed(index: Value, indices: Indices, size: int) -> Index:
     return Index(0, ((Call(f"wrapped({{0}}, {size})", (index.at(indices),)), 1),))
 
 
-def _integers(lowering: Lowering, index: Any) -> Value:
-    if not isinstance(index, Value) or index.dtype.is_floating_point or index.dtype == torch.bool:
+def _integers(lowering: Lowering, index: Value) -> Value:
+    if index.dtype not in (torch.int64, torch.int32):
         raise CannotCompileError(f"{VALUES} (an index that is not of integers)")
     return index if index.cheap else lowering.realise(index)
 
@@ -27,6 +28,8 @@ def _advanced(
     lowering: Lowering, shape: tuple[int, ...], indices: Sequence[Value | None]
 ) -> tuple[tuple[int, ...], Remap]:
     """Shape of `x[indices]`, and from its indices to those of `x`."""
+    if all(index is None for index in indices):
+        not_covered("no indices")
     given = {k: _integers(lowering, index) for k, index in enumerate(indices) if index is not None}
     common = tuple(torch.broadcast_shapes(*(index.shape for index in given.values())))
     spread = {k: lowering.broadcast(index, common) for k, index in given.items()}
@@ -87,12 +90,14 @@ def index_put(
     lowering: Lowering, a: Value, indices: Sequence[Value | None], values: Value, accumulate: bool = False
 ) -> Value:
     """A copy with other values at integer positions, or one value where a condition holds."""
-    mask = indices[0]
-    if isinstance(mask, Value) and mask.dtype == torch.bool and mask.shape == a.shape and values.size == 1:
+    mask = indices[0] if indices else None
+    if mask is not None and mask.dtype == torch.bool and mask.shape == a.shape and values.size == 1:
         one = lowering.broadcast(lowering.reshape(values, ()), a.shape)
         chosen = lowering.pointwise(a.shape, a.dtype, "({0} + {1})", [a, one]) if accumulate else one
         return lowering.pointwise(a.shape, a.dtype, "ifelse({0}, {1}, {2})", [mask, chosen, a])
     shape, remap = _advanced(lowering, a.shape, indices)
+    # the dimensions that it has more are of size 1
+    values = lowering.reshape(values, values.shape[max(len(values.shape) - len(shape), 0) :])
     return _written(lowering, a, shape, remap, lowering.broadcast(values, shape), accumulate=accumulate)
 
 
@@ -100,30 +105,42 @@ def index_put(
 def index_select(lowering: Lowering, a: Value, dim: int, index: Value) -> Value:
     """Elements at integer positions along one dimension."""
     if not a.shape:
-        return a
+        return _repeated(lowering, a, tuple(lowering.result.shape))
     shape, remap = _advanced(
         lowering, a.shape, [None] * (dim % len(a.shape)) + [lowering.reshape(index, (index.size,))]
     )
     return _read(lowering, a, shape, remap)
 
 
+def _repeated(lowering: Lowering, a: Value, shape: tuple[int, ...]) -> Value:
+    """What can be read of a tensor without dimensions: always its one element."""
+    return lowering.broadcast(lowering.reshape(a, (1,) * len(shape)), shape)
+
+
 @rule("aten.embedding")
-def embedding(lowering: Lowering, weight: Value, index: Value, *options: Any, **more: Any) -> Value:
-    """Rows of a table."""
+def embedding(
+    lowering: Lowering,
+    weight: Value,
+    index: Value,
+    padding_idx: int = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Value:
+    """Rows of a table; the options are about its gradient."""
     shape, remap = _advanced(lowering, weight.shape, [index])
     return _read(lowering, weight, shape, remap)
 
 
 @rule("aten.gather")
-def gather(lowering: Lowering, a: Value, dim: int, index: Value, **options: Any) -> Value:
+def gather(lowering: Lowering, a: Value, dim: int, index: Value, *, sparse_grad: bool = False) -> Value:
     """`a[..., index[..., k, ...], ...]`."""
     if not a.shape:
-        return lowering.reshape(a, index.shape)
+        return _repeated(lowering, a, index.shape)
     return _read(lowering, a, index.shape, _along(lowering, a.shape, dim % len(a.shape), index))
 
 
 @rule("aten.scatter")
-def scatter(lowering: Lowering, a: Value, dim: int, index: Value, source: Any, **options: Any) -> Value:
+def scatter(lowering: Lowering, a: Value, dim: int, index: Value, source: Operand) -> Value:
     """A copy of `a` with `source` at the places that `index` gives along a dimension."""
     return _scattered(lowering, a, dim, index, source, accumulate=False)
 
@@ -134,9 +151,13 @@ def scatter_add(lowering: Lowering, a: Value, dim: int, index: Value, source: Va
     return _scattered(lowering, a, dim, index, source, accumulate=True)
 
 
-def _scattered(lowering: Lowering, a: Value, dim: int, index: Value, source: Any, *, accumulate: bool) -> Value:
+def _scattered(lowering: Lowering, a: Value, dim: int, index: Value, source: Operand, *, accumulate: bool) -> Value:
     value = source if isinstance(source, Value) else lowering.literal(source, a.dtype, index.shape)
+    if index.size == 0:
+        return a
     if not a.shape:
+        if index.size != 1 or value.size != 1:
+            not_covered("several values for one element")
         one = lowering.reshape(lowering.realise(value), ())
         return lowering.pointwise((), a.dtype, "({0} + {1})", [a, one]) if accumulate else one
     remap = _along(lowering, a.shape, dim % len(a.shape), index)

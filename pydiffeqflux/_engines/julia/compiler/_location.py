@@ -11,6 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ...._functions import innermost_line
+
 A_WRITE = "a write in place to a tensor that the function has not made"
 """What `locate` is asked for in the place of an operation's name."""
 
@@ -18,14 +20,6 @@ A_WRITE = "a write in place to a tensor that the function has not made"
 def operation_name(operation: Any) -> str:
     """`prims.add` for any overload of it."""
     return str(operation).rsplit(".", 1)[0] if isinstance(operation, torch._ops.OpOverload) else str(operation)
-
-
-def innermost_line(frames: Iterable[traceback.FrameSummary]) -> str:
-    """The innermost line that is neither torch's nor ours, empty where there is none."""
-    for frame in reversed(list(frames)):
-        if "/torch/" not in frame.filename and "pydiffeqflux/_" not in frame.filename.replace("\\", "/"):
-            return f"{frame.filename}:{frame.lineno}: {frame.line}"
-    return ""
 
 
 def locate(function: Callable[..., Any], arguments: Iterable[Tensor], operation: str) -> str:

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.utils._pytree import tree_leaves
 
+from ._dtypes import JULIA_TYPES as JULIA_TYPES  # where the engine takes them from
+from ._dtypes import check_dtype, literal
 from ._location import operation_name
 from ._program import (
     Array,
@@ -27,6 +29,8 @@ from ._program import (
     Statement,
     contiguous_strides,
 )
+from ._refusals import NotCoveredError, internal_errors, not_covered
+from ._rules import RULES, check_arguments
 from ._trace import VALUES, CannotCompileError, captured
 
 
@@ -53,20 +57,8 @@ class Value:
         return math.prod(self.shape)
 
 
-Rule = Callable[..., Any]
-RULES: dict[str, Rule] = {}
-"""What is done for each operation of the graph, by its name, `prims.add` or `aten.mm`."""
-
-
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register a function of `(lowering, *arguments)` for some operations."""
-
-    def register(function: Rule) -> Rule:
-        for name in names:
-            RULES[name] = function
-        return function
-
-    return register
+Operand = Value | float
+"""An argument that may be a tensor or a number."""
 
 
 class Lowering:
@@ -213,34 +205,65 @@ class Lowering:
     # ---- graphs
 
     def lower(self, graph: GraphModule, inputs: Sequence[Value]) -> list[Any]:
-        """Lower every operation that an output depends on; returns the values of the outputs."""
+        """Lower every operation that an output depends on; returns the values of the outputs.
+
+        Raises:
+            CannotCompileError: an operation is not covered, or there is an error in its rule.
+        """
+        with internal_errors("the lowering of the graph"):
+            return self._lower(graph, inputs)
+
+    def _lower(self, graph: GraphModule, inputs: Sequence[Value]) -> list[Any]:
         graph.graph.eliminate_dead_code()
         environment: dict[Node, Any] = {}
+        depths: dict[Node, int] = {}
         supply = iter(inputs)
         for node in graph.graph.nodes:
+            depth = 0
             if node.op == "placeholder":
                 environment[node] = next(supply)
             elif node.op == "get_attr":
                 environment[node] = self.constant(captured(graph, str(node.target)))
             elif node.op == "call_function":
+                depth = 1 + max((depths[n] for n in node.all_input_nodes), default=0)
                 result = self._call(node, environment)
-                if isinstance(result, Value) and result.place is None and not result.cheap and _uses(node) > 1:
-                    result = self.realise(result)
+                if _is_computed(result) and _uses(node) > 1:
+                    result, depth = self.realise(result), 0
+                elif depth == DEEPEST:
+                    result, depth = self._flat(result), 0
                 environment[node] = result
             elif node.op == "output":
-                flat = tree_leaves(node.args[0])
-                return [environment[leaf] if isinstance(leaf, Node) else leaf for leaf in flat]
+                return [self._output(leaf, environment) for leaf in tree_leaves(node.args[0])]
+            depths[node] = depth
         raise AssertionError("a graph has an output")
+
+    def _flat(self, result: Any) -> Any:
+        """The same in memory, so that its expressions do not contain those that it was made of."""
+        if isinstance(result, Value):
+            return self.realise(result) if result.place is None else self.value_of(result.place)
+        return type(result)(map(self._flat, result)) if isinstance(result, list | tuple) else result
+
+    def _output(self, leaf: Any, environment: dict[Node, Any]) -> Any:
+        if not isinstance(leaf, Node):
+            return leaf
+        value = environment[leaf]
+        if value is None and leaf.meta.get("val") is not None:
+            not_covered("a result of an operation that is not made available")
+        return value
 
     def constant(self, tensor: Tensor) -> Value:
         """A tensor that the program is given."""
+        shape = tuple(tensor.shape)
         for array, known in self.program.constants.items():
             if known is tensor:
-                return self.value_of(Place(array, 0, tuple(tensor.shape), contiguous_strides(tuple(tensor.shape))))
-        array = Array(f"c{len(self.program.constants) + 1}", tensor.numel(), tensor.dtype, "constant")
+                return self.value_of(Place(array, 0, shape, contiguous_strides(shape)))
         check_dtype(tensor.dtype, stored=True)
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_neg():
+            # a bit of the tensor may say that its memory holds the negative numbers
+            raise CannotCompileError("it uses a tensor that is not laid out in the memory of the CPU as a dense one")
+        array = Array(f"c{len(self.program.constants) + 1}", tensor.numel(), tensor.dtype, "constant")
         self.program.constants[array] = tensor
-        return self.value_of(Place(array, 0, tuple(tensor.shape), contiguous_strides(tuple(tensor.shape))))
+        return self.value_of(Place(array, 0, shape, contiguous_strides(shape)))
 
     def _call(self, node: Node, environment: dict[Node, Any]) -> Any:
         arguments: Any = torch.fx.map_arg(node.args, lambda n: environment[n])
@@ -251,7 +274,8 @@ class Lowering:
         try:
             return self._apply(name, node, arguments, keywords)
         except CannotCompileError as error:
-            raise CannotCompileError(error.reason, error.where, error.operation or name) from None
+            error.operation = error.operation or name
+            raise
 
     def _apply(self, name: str, node: Node, arguments: Any, keywords: Any) -> Any:
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
@@ -261,35 +285,45 @@ class Lowering:
         if name not in RULES:
             raise CannotCompileError(f"there is no rule for the operation {name}")
         self.result = node.meta.get("val")
-        self.operands = torch.fx.map_arg(node.args, lambda n: n.meta.get("val"))
+        self.operands = torch.fx.map_arg(node.args, _example)
+        if isinstance(self.result, Tensor):
+            check_dtype(self.result.dtype)
         try:
-            if isinstance(self.result, Tensor):
-                check_dtype(self.result.dtype)
-            result: Any = RULES[name](self, *arguments, **keywords)
-        except CannotCompileError:
-            raise
-        except _NOT_COVERED as error:
-            raise CannotCompileError(f"{name} is used in a way that is not covered ({error})") from error
-        if isinstance(result, Value) and isinstance(self.result, Tensor):
-            expected = (tuple(self.result.shape), self.result.dtype)
-            if (result.shape, result.dtype) != expected:
-                raise CannotCompileError(
-                    f"the rule for {name} gives {result.shape}, {result.dtype} where torch gives {expected}"
-                )
+            with internal_errors(f"the rule for {name}"):
+                check_arguments(RULES[name], (self, *arguments), keywords)
+                result: Any = RULES[name](self, *arguments, **keywords)
+                _check_result(result, self.result)
+        except NotCoveredError as error:
+            raise CannotCompileError(f"{name} is used in a way that is not covered ({error.reason})") from None
         return result
 
 
-_NOT_COVERED = (
-    TypeError,
-    NotImplementedError,
-    AssertionError,
-    LookupError,
-    AttributeError,
-    ValueError,
-    ArithmeticError,
-    RuntimeError,
-)
-"""What a rule raises when it is called with what it was not written for."""
+DEEPEST = 32
+"""Of so many operations an expression may be made; those of deeper ones would exceed Python's limit of recursion."""
+
+
+def _example(node: Node) -> Any:
+    """A tensor of the shape and strides of a value."""
+    if node.op == "get_attr" and node.graph.owning_module is not None:
+        return captured(node.graph.owning_module, str(node.target))
+    return node.meta.get("val")
+
+
+def _is_computed(result: Any) -> bool:
+    """Whether every use of it is work."""
+    return isinstance(result, Value) and result.place is None and not result.cheap
+
+
+def _check_result(result: Any, expected: Any) -> None:
+    """That a rule gives what torch gives; parts that are `None` are not made available."""
+    if isinstance(expected, list | tuple):
+        assert len(result) == len(expected), f"it gives {len(result)} results where torch gives {len(expected)}"
+        for part, expected_part in zip(result, expected, strict=True):
+            _check_result(part, expected_part)
+    elif isinstance(expected, Tensor) and result is not None:
+        found, wanted = (result.shape, result.dtype), (tuple(expected.shape), expected.dtype)
+        assert found == wanted, f"it gives {found} where torch gives {wanted}"
+        result.at(loop_variables(len(result.shape)))  # so that an error in its expression is known to be of this rule
 
 
 def _uses(node: Node) -> int:
@@ -319,39 +353,6 @@ def _promoted(dtypes: Sequence[torch.dtype]) -> torch.dtype:
 def loop_variables(count: int) -> Indices:
     """`i0`, `i1`, ... as indices."""
     return tuple(Index(0, ((f"i{k}", 1),)) for k in range(count))
-
-
-def literal(number: float | bool, dtype: torch.dtype) -> str:
-    """A number of that dtype as Julia writes it."""
-    if dtype == torch.bool:
-        return "true" if number else "false"
-    if not dtype.is_floating_point:
-        text = str(int(number)) if dtype == torch.int64 else f"{JULIA_TYPES[dtype]}({int(number)})"
-    else:
-        name = JULIA_TYPES[dtype]
-        # through the type itself, as torch rounds a Python number
-        exact = float(torch.tensor(float(number), dtype=dtype))
-        if math.isnan(exact):
-            return f"{name}(NaN)"
-        if math.isinf(exact):
-            return f"{name}({'-' if exact < 0 else ''}Inf)"
-        text = repr(exact) if dtype == torch.float64 else f"Float32({exact!r})"
-    return f"({text})" if text.startswith("-") else text  # -1^2 is -(1^2)
-
-
-JULIA_TYPES = {
-    torch.float64: "Float64",
-    torch.float32: "Float32",
-    torch.int64: "Int64",
-    torch.int32: "Int32",
-    torch.bool: "Bool",
-}
-
-
-def check_dtype(dtype: torch.dtype, *, stored: bool = False) -> None:
-    """Refuse dtypes that have no place in the program; bytes may be computed with, as `torch.eye` does, not stored."""
-    if dtype not in JULIA_TYPES and (stored or dtype != torch.uint8):
-        raise CannotCompileError(f"{dtype} is not supported")
 
 
 def _is_contiguous(place: Place) -> bool:

@@ -6,16 +6,18 @@ from typing import Any
 
 import torch
 
-from ._lowering import Lowering, Value, rule
+from ._lowering import Lowering, Value
 from ._program import MatMul, Solve
 from ._reduction_rules import reduce
+from ._refusals import not_covered
+from ._rules import rule
 
 
 @rule("aten.mm", "aten.bmm")
 def matmul(lowering: Lowering, a: Value, b: Value) -> Value:
     """The product of two matrices, or of two stacks of them."""
     if not lowering.result.dtype.is_floating_point:
-        raise NotImplementedError("products of integer matrices")
+        not_covered("products of integer matrices")
     place = lowering.new_place(tuple(lowering.result.shape), lowering.result.dtype)
     lowering.emit(MatMul(place, lowering.place_of(a), lowering.place_of(b)))
     return lowering.value_of(place)
@@ -53,7 +55,7 @@ def solution(lowering: Lowering, a: Value, b: Value, *, left: bool) -> Value:
 
 
 @rule("aten.linalg_inv_ex")
-def inverse(lowering: Lowering, a: Value, **options: Any) -> tuple[Value, None]:
+def inverse(lowering: Lowering, a: Value, *, check_errors: bool = False) -> tuple[Value, None]:
     """The inverse of a matrix."""
     return solution(lowering, a, lowering.constant(torch.eye(a.shape[-1], dtype=a.dtype)), left=True), None
 

@@ -4,7 +4,10 @@ from typing import Any
 
 import torch
 
-from ._lowering import JULIA_TYPES, Lowering, Value, check_dtype, rule
+from ._dtypes import check_dtype, julia_type
+from ._lowering import Lowering, Operand, Value
+from ._refusals import not_covered
+from ._rules import rule
 
 TEMPLATES = {
     # Julia raises a DomainError where torch returns NaN; the functions of TorchMath do as torch does.
@@ -70,9 +73,13 @@ TEMPLATES = {
 
 
 def _register(name: str, template: str) -> None:
-    @rule(f"prims.{name}")
-    def lower(lowering: Lowering, *arguments: Any) -> Value:
-        return lowering.elementwise(template, *arguments)
+    def unary(lowering: Lowering, a: Operand) -> Value:
+        return lowering.elementwise(template, a)
+
+    def binary(lowering: Lowering, a: Operand, b: Operand) -> Value:
+        return lowering.elementwise(template, a, b)
+
+    rule(f"prims.{name}")(binary if "{1}" in template else unary)
 
 
 for _name, _template in TEMPLATES.items():
@@ -84,19 +91,19 @@ EQUAL = "(({0} <= {1}) & ({0} >= {1}))"
 
 
 @rule("prims.eq")
-def eq(lowering: Lowering, a: Any, b: Any) -> Value:
+def eq(lowering: Lowering, a: Operand, b: Operand) -> Value:
     """Whether two numbers are the same."""
     return lowering.elementwise(EQUAL, a, b)
 
 
 @rule("prims.ne")
-def ne(lowering: Lowering, a: Any, b: Any) -> Value:
+def ne(lowering: Lowering, a: Operand, b: Operand) -> Value:
     """Whether two numbers differ."""
     return lowering.elementwise(f"(!{EQUAL})", a, b)
 
 
 @rule("prims.where")
-def where(lowering: Lowering, condition: Value, a: Any, b: Any) -> Value:
+def where(lowering: Lowering, condition: Value, a: Operand, b: Operand) -> Value:
     """One or the other."""
     dtype = lowering.result.dtype
     a, b = (x if isinstance(x, Value) else lowering.literal(x, dtype) for x in (a, b))
@@ -104,13 +111,13 @@ def where(lowering: Lowering, condition: Value, a: Any, b: Any) -> Value:
 
 
 @rule("prims.add")
-def add(lowering: Lowering, a: Any, b: Any) -> Value:
+def add(lowering: Lowering, a: Operand, b: Operand) -> Value:
     """The sum; of conditions, whether one of them holds."""
     return lowering.elementwise("({0} | {1})" if lowering.result.dtype == torch.bool else "({0} + {1})", a, b)
 
 
 @rule("prims.div")
-def div(lowering: Lowering, a: Any, b: Any) -> Value:
+def div(lowering: Lowering, a: Operand, b: Operand) -> Value:
     """Division, of integers towards zero."""
     return lowering.elementwise("({0} / {1})" if lowering.result.dtype.is_floating_point else "div({0}, {1})", a, b)
 
@@ -122,10 +129,10 @@ def bitwise_not(lowering: Lowering, a: Value) -> Value:
 
 
 @rule("prims.pow")
-def pow_(lowering: Lowering, a: Any, b: Any) -> Value:
+def pow_(lowering: Lowering, a: Operand, b: Operand) -> Value:
     """Powers; those with a small whole exponent by multiplication."""
     if not lowering.result.dtype.is_floating_point and not (isinstance(b, int) and 0 <= b <= 16):
-        raise NotImplementedError("powers of integers")
+        not_covered("powers of integers")
     if isinstance(b, int | float) and isinstance(a, Value):
         if b == 0.5:
             return lowering.elementwise("TorchMath.sqrt({0})", a)
@@ -137,6 +144,7 @@ def pow_(lowering: Lowering, a: Any, b: Any) -> Value:
 @rule("aten.polygamma")
 def polygamma(lowering: Lowering, order: int, a: Value) -> Value:
     """A derivative of the digamma function."""
+    a = convert_element_type(lowering, a, lowering.result.dtype)
     return lowering.elementwise(f"TorchMath.polygamma({order}, {{0}})", a)
 
 
@@ -159,15 +167,15 @@ def convert_element_type(lowering: Lowering, a: Value, dtype: torch.dtype) -> Va
     if dtype == torch.bool:
         return converted("(!({0} <= 0 && {0} >= 0))")
     if not dtype.is_floating_point and a.dtype.is_floating_point:
-        return converted(f"truncated({JULIA_TYPES[dtype]}, {{0}})")
+        return converted(f"truncated({julia_type(dtype)}, {{0}})")
     if a.dtype.is_floating_point:
-        return converted(f"TorchMath.convert({JULIA_TYPES[dtype]}, {{0}})")
+        return converted(f"TorchMath.convert({julia_type(dtype)}, {{0}})")
     if dtype == torch.int32:
         return converted("({0} % Int32)")
-    return converted(f"{JULIA_TYPES[dtype]}({{0}})")
+    return converted(f"{julia_type(dtype)}({{0}})")
 
 
 @rule("prims.clone", "prims.view_of", "aten.alias", "aten.detach", "aten.lift_fresh_copy", "aten.clone")
-def same(lowering: Lowering, a: Value, **layout: Any) -> Value:
+def same(lowering: Lowering, a: Value, *, memory_format: Any = None) -> Value:
     """A copy; nothing is written in place here, so the original serves."""
     return a

@@ -5,9 +5,11 @@ from typing import Any
 
 import torch
 
-from ._lowering import Lowering, Value, literal, loop_variables, position, rule
+from ._dtypes import literal
+from ._lowering import Lowering, Value, loop_variables, position
 from ._pointwise_rules import EQUAL, convert_element_type
 from ._program import Accumulate, Call, Index, Indices, Scan
+from ._rules import rule
 
 
 def reduce(
@@ -53,14 +55,14 @@ def _as_output(lowering: Lowering, a: Value, dtype: torch.dtype) -> Value:
 
 
 @rule("prims.sum")
-def sum_(lowering: Lowering, a: Value, dims: Sequence[int] | None, **options: Any) -> Value:
+def sum_(lowering: Lowering, a: Value, dims: Sequence[int] | None, *, output_dtype: torch.dtype | None = None) -> Value:
     """The sum."""
     dtype = lowering.result.dtype
     return reduce(lowering, _as_output(lowering, a, dtype), dims, "+", 0, dtype=dtype)
 
 
 @rule("prims.prod")
-def prod(lowering: Lowering, a: Value, dims: Sequence[int] | None, **options: Any) -> Value:
+def prod(lowering: Lowering, a: Value, dims: Sequence[int] | None, *, output_dtype: torch.dtype | None = None) -> Value:
     """The product."""
     dtype = lowering.result.dtype
     return reduce(lowering, _as_output(lowering, a, dtype), dims, "*", 1, dtype=dtype)
@@ -79,15 +81,26 @@ def amin(lowering: Lowering, a: Value, dims: Sequence[int] | None = None, keepdi
 
 
 def _least(dtype: torch.dtype) -> float:
+    if dtype == torch.bool:
+        return False
     return -torch.inf if dtype.is_floating_point else torch.iinfo(dtype).min
 
 
 def _greatest(dtype: torch.dtype) -> float:
+    if dtype == torch.bool:
+        return True
     return torch.inf if dtype.is_floating_point else torch.iinfo(dtype).max
 
 
 @rule("prims.var")
-def var(lowering: Lowering, a: Value, dims: Sequence[int] | None, correction: float = 1.0, **options: Any) -> Value:
+def var(
+    lowering: Lowering,
+    a: Value,
+    dims: Sequence[int] | None,
+    correction: float = 1.0,
+    *,
+    output_dtype: torch.dtype | None = None,
+) -> Value:
     """The variance, in two passes."""
     a = a if a.cheap else lowering.realise(a)
     count = len(a.shape)
@@ -156,13 +169,13 @@ def _position(lowering: Lowering, a: Value, dim: int, found: Value, *, keepdim: 
 
 
 @rule("aten.cumsum")
-def cumsum(lowering: Lowering, a: Value, dim: int, **options: Any) -> Value:
+def cumsum(lowering: Lowering, a: Value, dim: int, *, dtype: torch.dtype | None = None) -> Value:
     """Partial sums along a dimension."""
     return _scan(lowering, a, dim, "+")
 
 
 @rule("aten.cumprod")
-def cumprod(lowering: Lowering, a: Value, dim: int, **options: Any) -> Value:
+def cumprod(lowering: Lowering, a: Value, dim: int, *, dtype: torch.dtype | None = None) -> Value:
     """Partial products along a dimension."""
     return _scan(lowering, a, dim, "*")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ._lowering import JULIA_TYPES
+from ._dtypes import JULIA_TYPES
 from ._program import (
     Accumulate,
     Array,

@@ -12,8 +12,10 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from ...._debug import without_frames
+from ...._functions import innermost_line
 from ._decompositions import DIFFERENTIABLE
-from ._location import A_WRITE, innermost_line, operation_name
+from ._location import A_WRITE, operation_name
 
 
 class CannotCompileError(Exception):
@@ -32,6 +34,12 @@ class CannotCompileError(Exception):
         self.where = where
         self.operation = operation
         self.announced = False
+
+    def at(self, line: str) -> "CannotCompileError":
+        """The same with the line of the user's code, to be kept: with its cause, and without frames."""
+        found = CannotCompileError(self.reason, line, self.operation)
+        found.__cause__ = self.__cause__ and without_frames(self.__cause__)
+        return found
 
 
 VALUES = "it depends on values, not only on shapes"

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._lowering import Lowering, Value, literal, rule
+from ._dtypes import literal
+from ._lowering import Lowering, Value
 from ._pointwise_rules import convert_element_type
 from ._program import Call, Expr, Index, Indices, Literal, Loop, Place, Position
+from ._refusals import not_covered
+from ._rules import rule
 
 
 @rule("prims.broadcast_in_dim")
@@ -45,18 +48,18 @@ def transpose(lowering: Lowering, a: Value, permutation: Sequence[int]) -> Value
     "aten.squeeze_",
     "aten.unsqueeze_",
 )
-def reshape(lowering: Lowering, a: Value, *arguments: Any) -> Value:
-    """Any operation that keeps the row-major order."""
+def reshape(lowering: Lowering, a: Value, *arguments: int | Sequence[int]) -> Value:
+    """Any operation that keeps the row-major order; another dtype on the same memory is none."""
     return lowering.reshape(a, tuple(lowering.result.shape))
 
 
 @rule("aten.expand")
-def expand(lowering: Lowering, a: Value, size: Sequence[int], **options: Any) -> Value:
+def expand(lowering: Lowering, a: Value, size: Sequence[int], *, implicit: bool = False) -> Value:
     """Repetition along dimensions of size 1."""
     return lowering.broadcast(a, tuple(lowering.result.shape))
 
 
-@rule("aten.slice", "prims.slice_in_dim")
+@rule("aten.slice")
 def slice_(
     lowering: Lowering, a: Value, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Value:
@@ -65,9 +68,15 @@ def slice_(
     first = 0 if start is None else min(start if start >= 0 else max(start + a.shape[dim], 0), a.shape[dim])
 
     def remap(indices: Indices) -> Indices:
-        return (*indices[:dim], indices[dim] * step + first, *indices[dim + 1 :])
+        return _replaced(indices, dim, lambda index: index * step + first)
 
     return lowering.view(a, tuple(lowering.result.shape), remap)
+
+
+@rule("prims.slice_in_dim")
+def slice_in_dim(lowering: Lowering, a: Value, start: int, limit: int, stride: int = 1, axis: int = 0) -> Value:
+    """The same with its arguments in another order."""
+    return slice_(lowering, a, axis, start, limit, stride)
 
 
 @rule("prims.slice")
@@ -92,7 +101,7 @@ def select(lowering: Lowering, a: Value, dim: int, index: int) -> Value:
     def remap(indices: Indices) -> Indices:
         return (*indices[:dim], Index(index), *indices[dim:])
 
-    return lowering.view(a, tuple(lowering.result.shape), remap)
+    return lowering.view(a, (*a.shape[:dim], *a.shape[dim + 1 :]), remap)
 
 
 @rule("aten.diagonal")
@@ -147,11 +156,11 @@ def _relative(lowering: Lowering, a: Value, size: Sequence[int], stride: Sequenc
     """Where a view by strides starts, counted from the start of `a`, which must hold all of it."""
     fake = lowering.operands[0]
     if not fake.is_contiguous():
-        raise NotImplementedError("strides of memory that is not contiguous")
+        not_covered("strides of memory that is not contiguous")
     relative = 0 if offset is None else offset - fake.storage_offset()
     last = relative + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if 0 not in size and not 0 <= relative <= last < a.size:
-        raise NotImplementedError("strides that reach beyond the tensor")
+        not_covered("strides that reach beyond the tensor")
     return relative
 
 
@@ -164,11 +173,11 @@ def _by_strides(
     for n, step in zip(size, stride, strict=True):
         dims = [d for d in range(fake.ndim) if fake.stride(d) == step and fake.shape[d] >= n]
         if n != 1 and not dims:
-            raise NotImplementedError("strides of memory that is not contiguous")
+            not_covered("strides of memory that is not contiguous")
         found.append(dims[0] if dims else None)
     reach = [1 + sum(n - 1 for n, d in zip(size, found, strict=True) if d == k) for k in range(fake.ndim)]
     if relative or any(most > n for most, n in zip(reach, fake.shape, strict=True)):
-        raise NotImplementedError("strides that reach beyond the tensor")
+        not_covered("strides that reach beyond the tensor")
 
     def remap(indices: Indices) -> Indices:
         result = [Index()] * fake.ndim
@@ -198,34 +207,42 @@ def as_strided_scatter(
 
 
 @rule("aten.copy")
-def copy(lowering: Lowering, a: Value, source: Value, *options: Any) -> Value:
+def copy(lowering: Lowering, a: Value, source: Value, non_blocking: bool = False) -> Value:
     """`source` in the shape and dtype of `a`."""
     return lowering.broadcast(convert_element_type(lowering, source, a.dtype), a.shape)
 
 
-@rule("aten.unbind", "aten.split", "aten.split_with_sizes", "aten.chunk", "prims.split")
-def split(lowering: Lowering, a: Value, *arguments: Any) -> list[Value]:
-    """Parts along a dimension; `unbind` drops that dimension."""
-    parts = lowering.result
-    dim = next((k for k, (x, y) in enumerate(zip(a.shape, parts[0].shape, strict=False)) if x != y), len(a.shape) - 1)
+@rule("aten.unbind")
+def unbind(lowering: Lowering, a: Value, dim: int = 0) -> list[Value]:
+    """All elements along a dimension, which disappears."""
+    return [select(lowering, a, dim, k) for k in range(a.shape[dim])]
+
+
+@rule("aten.split", "aten.split_with_sizes", "aten.chunk")
+def split(lowering: Lowering, a: Value, sizes: int | Sequence[int], dim: int = 0) -> list[Value]:
+    """Parts along a dimension."""
     result, start = [], 0
-    for part in parts:
-        length = part.shape[dim] if part.ndim == len(a.shape) else 1
+    for part in lowering.result:
+        shape = tuple(part.shape)
 
         def remap(indices: Indices, start: int = start) -> Indices:
-            if len(indices) == len(a.shape):
-                return (*indices[:dim], indices[dim] + start, *indices[dim + 1 :])
-            return (*indices[:dim], Index(start), *indices[dim:])
+            return _replaced(indices, dim, lambda index: index + start)
 
-        result.append(lowering.view(a, tuple(part.shape), remap))
-        start += length
+        result.append(lowering.view(a, shape, remap))
+        start += shape[dim]
     return result
+
+
+def _replaced(indices: Indices, dim: int, change: Callable[[Index], Index]) -> Indices:
+    """The indices with that along one dimension changed."""
+    dim %= len(indices)
+    return (*indices[:dim], change(indices[dim]), *indices[dim + 1 :])
 
 
 @rule("prims.rev", "aten.flip")
 def flip(lowering: Lowering, a: Value, dims: Sequence[int]) -> Value:
     """The order of some dimensions reversed."""
-    reversed_dims = {d % len(a.shape) for d in dims}
+    reversed_dims = {d % len(a.shape) for d in dims} if a.shape else set()
 
     def remap(indices: Indices) -> Indices:
         return tuple(i * -1 + (a.shape[d] - 1) if d in reversed_dims else i for d, i in enumerate(indices))
@@ -289,7 +306,7 @@ def iota(lowering: Lowering, length: int, *, start: int = 0, step: int = 1, **op
 
 
 @rule("aten.arange")
-def arange(lowering: Lowering, *arguments: Any, **options: Any) -> Value:
+def arange(lowering: Lowering, *arguments: float, **options: Any) -> Value:
     """Equidistant numbers."""
     start, _, step = (0, arguments[0], 1) if len(arguments) == 1 else (*arguments, 1)[:3]
     if all(isinstance(x, int) for x in (start, step)) and not lowering.result.dtype.is_floating_point:
@@ -308,7 +325,7 @@ def _linear(lowering: Lowering, start: float, step: float) -> Value:
 
 
 @rule("prims.full", "prims.full_like", "aten.full", "aten.full_like")
-def full(lowering: Lowering, shape: Any, value: float, **options: Any) -> Value:
+def full(lowering: Lowering, shape: Value | Sequence[int], value: float, **options: Any) -> Value:
     """The same number everywhere."""
     return lowering.literal(value, lowering.result.dtype, tuple(lowering.result.shape))
 

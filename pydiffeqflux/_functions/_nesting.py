@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._errors import InvalidProblemError
+from .._errors import InvalidProblemError
 
 
 def as_parameters(p: Any, *, dtype: torch.dtype, device: torch.device) -> Any:

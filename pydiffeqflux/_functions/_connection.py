@@ -1,0 +1,60 @@
+"""What autograd finds behind the output of a function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._derivatives import graph_leaves
+from ._pure import Snapshot
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """What has a gradient.
+
+    Attributes:
+        uses_state: whether the state has.
+        leaves: the other tensors that have.
+    """
+
+    uses_state: bool
+    leaves: list[Tensor]
+
+
+@dataclass(frozen=True)
+class _Positions:
+    """The same for every function that a graph serves for, by positions of its inputs."""
+
+    uses_state: bool
+    leaves: tuple[int, ...]
+
+
+def connection_of_snapshot(snapshot: Snapshot) -> Connection:
+    """What has a gradient in a traced function. It has no branches, so this holds at all times."""
+    function = snapshot.function
+    found = function.results.get(_Positions)
+    if not isinstance(found, _Positions):
+        found = function.results[_Positions] = _evaluate(snapshot)
+    return Connection(found.uses_state, [snapshot.inputs[i] for i in found.leaves])
+
+
+def _evaluate(snapshot: Snapshot) -> _Positions:
+    state = {i for i, role in enumerate(snapshot.function.roles) if role == 0}
+    inputs = [x.detach().clone().requires_grad_(i in state or x.requires_grad) for i, x in enumerate(snapshot.inputs)]
+    with torch.enable_grad():
+        output = snapshot.function.call(*inputs)
+    found = {id(leaf) for leaf in graph_leaves(output)}
+    positions = [i for i, x in enumerate(inputs) if id(x) in found]
+    return _Positions(not state.isdisjoint(positions), tuple(i for i in positions if i not in state))
+
+
+def connection_of_call(evaluate: Callable[[Tensor], Any], u: Tensor) -> Connection:
+    """What has a gradient in one evaluation of a function of the state, at a time that it stands for."""
+    with torch.enable_grad():
+        x = u.detach().clone().requires_grad_()
+        output = evaluate(x.clone())  # not the leaf itself: torch has its own error for writing to that
+    leaves = graph_leaves(output)
+    return Connection(any(leaf is x for leaf in leaves), [leaf for leaf in leaves if leaf is not x])

@@ -1,0 +1,87 @@
+"""Calling a user function, as it was traced or as it is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from .._errors import GradientError
+from ._nesting import leaves, replace_leaves
+from ._parameters import Parameters
+from ._pure import CAPTURED, Snapshot
+
+
+class AbstractEvaluation(ABC):
+    """A function `f(u, p, t)` of the user's at fixed parameters, in the user's form of the state."""
+
+    @abstractmethod
+    def __call__(self, u: Tensor, t: Tensor) -> Any:
+        """`f` at a state and a time."""
+
+    @abstractmethod
+    def replacing(self, fresh: dict[int, Tensor]) -> Callable[[Tensor, Tensor], Any]:
+        """`f` with other tensors in the place of parameters, by the ids of these.
+
+        Raises:
+            GradientError: some of them cannot be replaced.
+        """
+
+
+class TracedEvaluation(AbstractEvaluation):
+    """A snapshot: everything that it reads is an argument, and nothing of the user's is touched.
+
+    Arguments:
+        snapshot: the function, found at arguments `(u, parameters.p, t)`.
+        parameters: those of the problem.
+    """
+
+    def __init__(self, snapshot: Snapshot, parameters: Parameters) -> None:
+        roles = snapshot.function.roles
+        last = 1 + sum(1 for _ in leaves(parameters.p))
+        self._call = snapshot.function.call
+        self._inputs = [
+            parameters.local_of(x) if role == CAPTURED else x for x, role in zip(snapshot.inputs, roles, strict=True)
+        ]
+        self._at_u = [i for i, role in enumerate(roles) if role == 0]
+        self._at_t = [i for i, role in enumerate(roles) if role == last]
+        for i in (*self._at_u, *self._at_t):
+            self._inputs[i] = _NOTHING
+
+    def __call__(self, u: Tensor, t: Tensor) -> Any:
+        return self._run(self._inputs.copy(), u, t)
+
+    def _run(self, inputs: list[Tensor], u: Tensor, t: Tensor) -> Any:
+        for i in self._at_u:
+            inputs[i] = u
+        for i in self._at_t:
+            inputs[i] = t
+        return self._call(*inputs)
+
+    def replacing(self, fresh: dict[int, Tensor]) -> Callable[[Tensor, Tensor], Any]:
+        inputs = [fresh.get(id(x), x) for x in self._inputs]
+        return lambda u, t: self._run(inputs.copy(), u, t)
+
+
+_NOTHING = Tensor()
+"""Stands where a state or a time will be."""
+
+
+class DirectEvaluation(AbstractEvaluation):
+    """The function as it is: it may read whatever it likes, each time anew."""
+
+    def __init__(self, function: Callable[..., Any], parameters: Parameters) -> None:
+        self._function, self._parameters = function, parameters
+
+    def __call__(self, u: Tensor, t: Tensor) -> Any:
+        return self._function(u, self._parameters.p, t)
+
+    def replacing(self, fresh: dict[int, Tensor]) -> Callable[[Tensor, Tensor], Any]:
+        in_p = list(leaves(self._parameters.p))
+        if not fresh.keys() <= set(map(id, in_p)):
+            raise GradientError(
+                "ForwardDiffSensitivity cannot reach parameters that f holds itself, since torch.compile cannot follow "
+                "f; pass them through p, or use ReverseDiffAdjoint() or GaussAdjoint()."
+            )
+        p = replace_leaves(self._parameters.p, [fresh.get(id(x), x) for x in in_p])
+        return lambda u, t: self._function(u, p, t)

@@ -1,0 +1,124 @@
+"""From the functions of a problem to what the engines evaluate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._julia_source import JuliaSource
+from ._connection import Connection, connection_of_call, connection_of_snapshot
+from ._derivatives import graph_leaves
+from ._evaluation import DirectEvaluation, TracedEvaluation
+from ._parameters import Parameters
+from ._pure import Snapshot
+from ._reachable import reachable_tensors
+from ._right_hand_side import RightHandSide
+from ._source_right_hand_side import SourceRightHandSide
+from ._state import StateSpace
+from ._tracing import Refusal, find, trace
+
+
+def prepare_right_hand_side(
+    function: Callable[..., Any],
+    u0: Tensor,
+    tspan: tuple[float, float],
+    p: Any,
+    mass_matrix: Tensor | None = None,
+    *,
+    traced: bool = False,
+) -> RightHandSide:
+    """The right-hand side of a problem.
+
+    A function whose gradient may be wanted is traced, so that what is differentiated is what was solved, whatever
+    becomes of the objects that the function reads. One that cannot be traced is called as it is.
+
+    Arguments:
+        function: the user's `f(u, p, t)`.
+        u0: its initial state, checked.
+        tspan: its start and end time.
+        p: its parameters.
+        mass_matrix: its mass matrix.
+        traced: whether to trace it also where no gradient can be wanted.
+
+    Raises:
+        RightHandSideError: `f` returns something that is not a derivative of `u`.
+    """
+    gradients = torch.is_grad_enabled()
+    parameters = Parameters(p, differentiate=gradients)
+    if isinstance(function, JuliaSource):
+        return SourceRightHandSide(u0, tspan, mass_matrix, function, parameters)
+    arguments = u0.detach().clone(), parameters.p, StateSpace.of(u0).time(tspan[0])
+    preparation = _Preparation(function, u0, tspan, mass_matrix, parameters)
+    found = find(function, arguments)
+    if isinstance(found, Snapshot):
+        return preparation.traced(found)
+    if not (gradients or traced):
+        return preparation.direct()
+    # evaluated before it is traced: what is wrong with it shows here, and caches of its own are filled
+    first = preparation.direct()
+    connection = None
+    if gradients:
+        connection = connection_of_call(lambda u: first(u, tspan[0]), first.u0)
+    else:
+        first(first.u0.clone(), tspan[0])
+    if found is None and (traced or preparation.may_have_gradient(connection)):
+        found = trace(function, arguments)
+    made = preparation.traced(found) if isinstance(found, Snapshot) else preparation.direct(connection, found)
+    made.nf = first.nf
+    return made
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """A problem that a right-hand side is made for."""
+
+    function: Callable[..., Any]
+    u0: Tensor
+    tspan: tuple[float, float]
+    mass_matrix: Tensor | None
+    parameters: Parameters
+
+    def may_have_gradient(self, connection: Connection | None) -> bool:
+        """Whether a gradient can be wanted: something that requires one is there, or may be reached later."""
+        if connection is None:
+            return False
+        if self.u0.requires_grad or self.parameters.tensors or connection.leaves:
+            return True
+        return any(x.requires_grad for x in reachable_tensors(self.function))
+
+    def traced(self, snapshot: Snapshot) -> RightHandSide:
+        """The function as it was traced."""
+        parameters = self.parameters
+        connection = None
+        if torch.is_grad_enabled():
+            if isinstance(self.function, torch.nn.Module):
+                parameters.add((q for q in self.function.parameters() if q.requires_grad), as_local=True)
+            parameters.add((x for x in snapshot.captured if x.requires_grad), as_local=True)
+            found = connection_of_snapshot(snapshot)
+            connection = Connection(found.uses_state, [parameters.local_of(x) for x in found.leaves])
+        rhs = self._make(TracedEvaluation(snapshot, parameters), snapshot=snapshot)
+        rhs.connection = connection
+        rhs.watch(snapshot.captured)
+        return rhs
+
+    def direct(self, connection: Connection | None = None, refusal: Refusal | None = None) -> RightHandSide:
+        """The function as it is."""
+        parameters, reachable = self.parameters, []
+        if connection is not None:
+            if isinstance(self.function, torch.nn.Module):
+                parameters.add((q for q in self.function.parameters() if q.requires_grad), as_local=False)
+            known = {id(q) for q in parameters.tensors}
+            parameters.add((x for x in connection.leaves if id(x) not in known), as_local=False)
+            reachable = reachable_tensors(self.function)
+            for x in reachable:  # it may use some later only
+                if x.requires_grad and id(x) not in {id(owner) for owner in parameters.owners}:
+                    parameters.add(graph_leaves(x), as_local=False)
+        rhs = self._make(DirectEvaluation(self.function, parameters), refusal=refusal)
+        rhs.connection = connection
+        rhs.watch(reachable)
+        return rhs
+
+    def _make(self, evaluation: Any, **found: Any) -> RightHandSide:
+        return RightHandSide(self.u0, self.tspan, self.mass_matrix, self.function, evaluation, self.parameters, **found)

@@ -1,0 +1,299 @@
+"""The right-hand side of a problem: a checked function of a real state, and its derivatives."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import GradientError, GradientWarning, RightHandSideError
+from ._connection import Connection
+from ._derivatives import (
+    CannotMapError,
+    batched_vjp,
+    directional_derivative,
+    graph_nodes,
+    map_over,
+    pull_back,
+)
+from ._evaluation import AbstractEvaluation
+from ._nesting import leaves
+from ._parameters import Parameters
+from ._pure import Snapshot
+from ._reused_outputs import OutputOwner
+from ._state import StateSpace
+from ._tracing import Refusal
+from ._watch import Watch
+
+
+class RightHandSide:
+    """`f(u, p, t)` of a problem as a function of a real state and a time, with its derivatives by autograd.
+
+    Attributes:
+        u0: the initial state, real and detached.
+        u0_requires_grad: whether the user's initial state does.
+        mass_matrix: that of the problem.
+        space: what states look like.
+        function: the user's `f`.
+        connection: what has a gradient, `None` where none can be wanted.
+        snapshot: the function as it was traced, `None` where it is called as it is.
+        refusal: why it could not be traced, where that was tried.
+        nf, njac: calls of `f` and Jacobians so far.
+    """
+
+    def __init__(
+        self,
+        u0: Tensor,
+        tspan: tuple[float, float],
+        mass_matrix: Tensor | None,
+        function: Callable[..., Any],
+        evaluation: AbstractEvaluation,
+        parameters: Parameters,
+        snapshot: Snapshot | None = None,
+        refusal: Refusal | None = None,
+    ) -> None:
+        self.space = space = StateSpace.of(u0)
+        self.u0 = space.to_real(u0.detach().clone())  # an f that writes to its argument must not reach the user's
+        self.u0_requires_grad = u0.requires_grad
+        self.mass_matrix = mass_matrix
+        self.shape, self.numel, self.dtype, self.device = space.shape, space.numel, space.dtype, space.device
+        self.is_complex = space.is_complex
+        self.function, self.snapshot, self.refusal = function, snapshot, refusal
+        self.nf = self.njac = 0
+        self.connection: Connection | None = None
+        self._parameters = parameters
+        self._evaluation = evaluation
+        self._outputs = OutputOwner()
+        self._call = self._call_complex if space.is_complex else evaluation
+        self._tspan = tspan
+        self._eye: Tensor | None = None
+        self._given = Watch((*parameters.owners, *leaves(parameters.p)))
+        self._captured = Watch(())
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The tensors to differentiate with respect to."""
+        return self._parameters.tensors
+
+    @property
+    def owners(self) -> list[Tensor]:
+        """For each of `parameters` the tensor of the user's that the gradient belongs to."""
+        return self._parameters.owners
+
+    @property
+    def p(self) -> Any:
+        """The nesting of parameters."""
+        return self._parameters.p
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """The tensors of `p`, in order."""
+        return list(leaves(self.p))
+
+    # ---- evaluation
+
+    def time(self, t: float | Tensor) -> Tensor:
+        """`t` as the 0-d tensor that `f` receives."""
+        return self.space.time(t)
+
+    def __call__(self, u: Tensor, t: float | Tensor) -> Tensor:
+        """`f(u, p, t)`, checked. `u` and the result have the shape of `self.u0`.
+
+        Raises:
+            RightHandSideError: `f` returned something else, or wrote to `u`.
+        """
+        self.nf += 1
+        version = u._version
+        k = self._call(u, self.time(t))
+        if k.__class__ is not Tensor and not isinstance(k, Tensor):
+            raise RightHandSideError(f"f returned {type(k).__name__}; it must return a torch tensor like u.")
+        if k.shape != self.shape or k.dtype != self.dtype or k.device != self.device:
+            self._refuse_output(k)
+        if u._version != version:
+            raise RightHandSideError("f modified its argument u in place; compute the derivative out of place.")
+        # what a traced function returns is new
+        return self._outputs.own(k, u) if self.snapshot is None else k
+
+    def _call_complex(self, u: Tensor, t: Tensor) -> Any:
+        """`f` of a complex state in its real form."""
+        k = self._evaluation(torch.view_as_complex(u), t)
+        return self.space.to_real(k) if isinstance(k, Tensor) else k
+
+    def _refuse_output(self, k: Tensor) -> None:
+        space = self.space
+        shape = k.shape[:-1] if space.is_complex and k.shape == space.shape else k.shape
+        raise RightHandSideError(
+            f"f returned a tensor of shape {tuple(shape)}, {k.dtype} on {k.device}; u has shape "
+            f"{tuple(space.user_shape)}, {space.user_dtype} on {space.device}. "
+            "f must return the derivative of u in the same shape, dtype and device."
+        )
+
+    def unchecked(self, u: Tensor, t: Tensor) -> Tensor:
+        """`f(u, p, t)` without checks or counting, for use under `torch.func` transforms."""
+        return self._call(u, t)
+
+    def with_leaves(self, values: Sequence[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        """`f` as a function of `(u, t)` with `values` in the place of the tensors of `p`, unchecked."""
+        fresh = {id(old): new for old, new in zip(self.leaves, values, strict=True)}
+        return self._evaluation.replacing(fresh)
+
+    def local_of(self, owner: Tensor) -> Tensor:
+        """What stands for a tensor of the user's that `f` has captured."""
+        return self._parameters.local_of(owner)
+
+    def functional(self, parameters: Sequence[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        """`f` as a function of `(u, t)` with `parameters` in the place of `self.parameters`, for `torch.func`.
+
+        Raises:
+            GradientError: some parameters cannot be replaced.
+        """
+        fresh = {id(old): new for old, new in zip(self.parameters, parameters, strict=True)}
+        call = self._evaluation.replacing(fresh)
+        if not self.is_complex:
+            return call
+        return lambda u, t: self.space.to_real(call(torch.view_as_complex(u), t))
+
+    def supports_forward_mode(self) -> bool:
+        """Whether `f` can be mapped by `torch.vmap` and all parameters are real and can be replaced."""
+        if any(q.is_complex() for q in self.parameters):
+            return False
+        try:
+            call = self.functional(self.parameters)
+            with torch.no_grad():
+                map_over(call, self.u0.unsqueeze(0), self.time(self._tspan[0]).unsqueeze(0))
+        except (CannotMapError, GradientError):
+            return False
+        return True
+
+    # ---- what the gradient is of
+
+    def check_connected(self) -> None:
+        """Refuse an `f` that cuts the graph between its output and everything that can have a gradient.
+
+        Raises:
+            GradientError: the output of `f` depends on the state or on parameters, and none of them has a gradient.
+        """
+        connection = self.connection
+        assert connection is not None
+        used = {id(q) for q in connection.leaves}
+        if not (connection.uses_state or any(id(q) in used for q in self.parameters)) and self._depends_on_inputs():
+            raise GradientError(
+                "a gradient was asked for, but the output of f is connected to neither u nor any parameter. "
+                "Does f call .detach(), .item() or numpy, or run under torch.no_grad()?"
+            )
+        from_p = self.parameters[: self._parameters.n_from_p]
+        unused = sum(id(q) not in used for q in from_p)
+        if unused:
+            warnings.warn(
+                f"f does not use {unused} of the {len(from_p)} tensors of p that require a gradient; "
+                "their gradient there is zero. Does f detach them?",
+                GradientWarning,
+                stacklevel=4,
+            )
+
+    def _depends_on_inputs(self) -> bool:
+        """Whether other states and parameters give another output, at one of three times."""
+        u, (t0, t1) = self.u0, self._tspan
+        try:
+            other = self.functional([_moved(q.detach()) for q in self.parameters])
+        except GradientError:
+            other = self._call
+        with torch.no_grad():
+            return any(
+                not torch.equal(self._call(u.clone(), self.time(t)), other(_moved(u), self.time(t)))
+                for t in (t0, 0.5 * (t0 + t1), t1)
+            )
+
+    def watch(self, captured: Sequence[Tensor]) -> None:
+        """Notice from now on when tensors are written to that the gradient will read."""
+        owned = {id(q) for q in self.owners}
+        self._captured = Watch(x for x in captured if id(x) not in owned)
+
+    def forget_own_writes(self) -> None:
+        """Leave tensors alone that `f` writes to itself, as batch normalisation does; called after a solve."""
+        self._captured.forget_modified()
+
+    def check_unmodified(self) -> None:
+        """Refuse tensors that are not what they were: a gradient evaluates `f` again.
+
+        Raises:
+            GradientError: a parameter, or a tensor that `f` has captured and reads, was written to after the solve.
+        """
+        what = ""
+        if self._given.modified():
+            what = "parameters were"
+        elif self._captured.modified():
+            what = "a tensor that f reads was"
+        if what:
+            raise GradientError(
+                f"{what} modified in place after the solve, so its gradient cannot be computed any more; call "
+                "backward() before optimizer.step() and the like, or solve again."
+            )
+
+    # ---- derivatives
+
+    def jacobian(self, u: Tensor, t: float, *, create_graph: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
+        """`f`, its Jacobian `∂f/∂u` of shape (N, N) and its time derivative `∂f/∂t` of shape (N,), at `(u, t)`.
+
+        The time derivative is `None` where `f` does not use the time.
+        """
+        self.njac += 1
+        with torch.enable_grad():
+            x = u if create_graph and u.requires_grad else u.detach().requires_grad_()
+            time = self.time(t).requires_grad_()
+            k = self(x, time)
+            unit = self.identity.view(self.numel, *self.shape)
+            rows, dfdt = batched_vjp(k, (x, time), unit, create_graph=create_graph)
+        n = self.numel
+        jac = torch.zeros(n, n, dtype=self.dtype, device=self.device) if rows is None else rows.reshape(n, n)
+        return (k if create_graph else k.detach()), jac, dfdt
+
+    @property
+    def identity(self) -> Tensor:
+        """The identity matrix of shape (N, N)."""
+        if self._eye is None:
+            self._eye = torch.eye(self.numel, dtype=self.dtype, device=self.device)
+        return self._eye
+
+    def evaluate_with_graph(self, u: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        """A leaf with the value of `u`, and `f` of it with the graph between them kept."""
+        with torch.enable_grad():
+            x = u.detach().requires_grad_()
+            return x, self(x, t)
+
+    def vjp(self, k: Tensor, x: Tensor, v: Tensor, *, parameters: bool) -> tuple[Tensor, list[Tensor]]:
+        """`vᵀ ∂k/∂x` and, on request, `vᵀ ∂k/∂q` for every parameter q, from the graph of `k`."""
+        dx, *dp = pull_back(k, [x, *self.parameters] if parameters else [x], v)
+        return dx, dp
+
+    def vjp_of_tangent(
+        self, u: Tensor, t: float, v: Tensor, direction: tuple[Tensor, float]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """`vᵀ ∂d/∂u` and `vᵀ ∂d/∂q` for every parameter q, d being `∂f/∂u g + ∂f/∂t τ` for the direction `(g, τ)`.
+
+        Raises:
+            GradientError: `f` cannot be differentiated twice.
+        """
+        with torch.enable_grad():
+            x, time = u.detach().requires_grad_(), self.time(t).requires_grad_()
+            slope = directional_derivative(self(x, time), (x, time), v, direction)
+        # torch marks a derivative that has none by a node that leads nowhere, so it would pass for a constant
+        if any(node.name() == "torch::autograd::Error" for node in graph_nodes(slope)):
+            raise GradientError(
+                "ReverseDiffAdjoint() of a Rosenbrock method differentiates f twice, and f has an operation that is "
+                "marked as once differentiable; use GaussAdjoint()."
+            )
+        try:
+            dx, *dp = pull_back(slope, [x, *self.parameters], keep_graph=False)
+        except RuntimeError as error:
+            raise GradientError(
+                f"ReverseDiffAdjoint() of a Rosenbrock method differentiates f twice, which failed: {error}; use "
+                "GaussAdjoint()."
+            ) from error
+        return dx, dp
+
+
+def _moved(x: Tensor) -> Tensor:
+    """Other numbers of the same size, if they can be moved at all."""
+    return x + 1e-3 * (1.0 + x.abs()) if x.is_floating_point() or x.is_complex() else x

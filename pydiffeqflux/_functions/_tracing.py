@@ -1,0 +1,246 @@
+"""What a user function computes and reads, found out by the tracer of `torch.compile`.
+
+The tracer (Dynamo) follows the function through Python and notes everything that it reads: attributes, closures,
+globals, items of containers. Of these it makes *guards*, which are checked in compiled code when the function is looked
+up again. So a function that has been traced is known for as long as everything that it has read is unchanged, and
+tensors are inputs of what was traced, whichever they are. What the tracer cannot follow is refused.
+"""
+
+import builtins
+import logging
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.utils._python_dispatch import _disable_current_modes
+
+from ._checks import Checks
+from ._lines import innermost_line
+from ._nesting import leaves
+from ._pure import PureFunction, Refusal, Snapshot
+
+VARIANTS = 32
+"""So often a function is traced at one shape because something that it reads has changed."""
+
+
+def find(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal | None:
+    """The function at these arguments, if it has been traced before and what it reads is as it was then.
+
+    Costs microseconds, and does not evaluate the function. `None` where nothing is known of it.
+    """
+    group = _group(function, arguments, create=False)
+    return None if group is None else group.find(function, arguments)
+
+
+def trace(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal:
+    """As `find`, but a function of which nothing is known is traced; it is not evaluated for that."""
+    group = _group(function, arguments, create=True)
+    assert group is not None
+    with _LOCK:
+        return group.find(function, arguments) or group.trace(function, arguments)
+
+
+# ---- groups of functions
+
+
+@dataclass(eq=False)
+class _Group:
+    """Functions of one code, at one shape: they share what is traced where they read the same.
+
+    Attributes:
+        tracer: finds and traces them.
+        refused: functions that could not be traced, and why.
+        failures: why the latest ones could not be, since one could.
+        count: how many times one was traced.
+    """
+
+    tracer: "_Tracer" = field(default_factory=lambda: _Tracer())
+    refused: weakref.WeakKeyDictionary[Any, Refusal] = field(default_factory=weakref.WeakKeyDictionary)
+    failures: list[Refusal] = field(default_factory=list)
+    count: int = 0
+
+    def find(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal | None:
+        found = self.tracer.find(function, arguments)
+        if found is None and len(self.failures) >= _PATIENCE:
+            return self.failures[-1]
+        if found is None:
+            with suppress(TypeError):  # not hashable, or no weak references
+                return self.refused.get(function)
+        return found
+
+    def trace(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal:
+        if self.count == VARIANTS:
+            return Refusal(
+                f"it has been compiled {VARIANTS} times, each time with another number in it; pass what changes in p"
+            )
+        found = self.tracer.trace(function, arguments)
+        if isinstance(found, Refusal):
+            self.failures.append(found)
+            with suppress(TypeError):
+                self.refused[function] = found
+        else:
+            self.count += 1
+            self.failures.clear()
+        return found
+
+
+_PATIENCE = 3
+"""So many functions of one code in a row are tried before others are refused untried."""
+
+_GROUPS: weakref.WeakKeyDictionary[Any, dict[Any, _Group]] = weakref.WeakKeyDictionary()
+_LOCK = threading.RLock()  # torch traces one function at a time
+
+
+def _group(function: Callable[..., Any], arguments: tuple[Any, ...], *, create: bool) -> _Group | None:
+    owner, parts = _identity(function)
+    shapes = tuple((x.shape, x.dtype) for x in arguments if isinstance(x, Tensor))
+    key = (parts, shapes, torch.is_grad_enabled())
+    groups = _GROUPS.get(owner)
+    if groups is None:
+        if not create:
+            return None
+        groups = _GROUPS.setdefault(owner, {})
+    group = groups.get(key)
+    if group is None and create:
+        group = groups.setdefault(key, _Group())
+    return group
+
+
+def _identity(function: Callable[..., Any]) -> tuple[Any, Any]:
+    """What functions share that may be the same: their code, or the class of a module and of its parts."""
+    while isinstance(function, partial):
+        function = function.func
+    if isinstance(function, MethodType):
+        function = function.__func__
+    if isinstance(function, FunctionType):
+        return function.__code__, None
+    if isinstance(function, torch.nn.Module):
+        return type(function), tuple(type(part).__qualname__ for part in function.children())
+    return type(function), None
+
+
+# ---- the tracer
+
+
+_SETTINGS = {
+    "specialize_float": True,
+    "specialize_int": True,
+    "assume_static_by_default": True,
+    "automatic_dynamic_shapes": False,
+    "allow_rnn": True,
+    "capture_scalar_outputs": True,
+    "capture_dynamic_output_shape_ops": True,
+    "skip_nnmodule_hook_guards": False,
+    "suppress_errors": False,
+    "recompile_limit": 4 * VARIANTS,
+    "accumulated_recompile_limit": 1_000_000,
+    "side_effect_replay_policy": "error",
+}
+"""The tracer's settings, whatever the user's own are: numbers and shapes are constants, side effects an error."""
+
+
+class _Tracer:
+    """A place for the tracer to keep functions in: it keeps what it traces with the code that it was called for."""
+
+    def __init__(self) -> None:
+        def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+            # outside of the tracer nothing happens
+            return function(*arguments).clone() if torch.compiler.is_compiling() else None
+
+        # code and globals of its own, since the tracer writes to both
+        self._globals = {"__name__": __name__, "__builtins__": builtins, "torch": torch}
+        self._call = FunctionType(call.__code__.replace(), self._globals)
+        self._find: Callable[..., Any] | None = None
+        self._checks: weakref.WeakKeyDictionary[PureFunction, Checks] = weakref.WeakKeyDictionary()
+
+    def find(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal | None:
+        """The function, if it is known."""
+        if self._find is None:
+            return None
+        snapshot = self._find(function, arguments)
+        return None if snapshot is None else self._checked(snapshot, function, arguments)
+
+    def trace(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal:
+        """Trace the function."""
+        import torch._dynamo  # takes a second, which most solves do without
+
+        if not hasattr(torch._dynamo.config, "side_effect_replay_policy"):
+            return Refusal(f"torch {torch.__version__} cannot tell whether it has side effects, as torch 2.13 can")
+        checks = Checks()
+        with _quiet(), torch._dynamo.config.patch(_SETTINGS):
+            try:
+                snapshot = self._trace(function, arguments, checks)
+            except Exception as error:  # whatever the tracer meets in the user's code
+                return _explained(error)
+        if snapshot is None:
+            return Refusal("torch.compile is switched off")
+        self._checks[snapshot.function] = checks
+        self._find = torch._dynamo.run(self._call)
+        return self._checked(snapshot, function, arguments)
+
+    def _trace(self, function: Callable[..., Any], arguments: tuple[Any, ...], checks: Checks) -> Snapshot | None:
+        compiled = torch.compile(
+            self._call, backend=_keep, fullgraph=True, dynamic=False, options={"guard_filter_fn": checks.look_at}
+        )
+        with _disable_current_modes():
+            return compiled(function, arguments)
+
+    def _checked(
+        self, snapshot: Snapshot, function: Callable[..., Any], arguments: tuple[Any, ...]
+    ) -> Snapshot | Refusal:
+        pure = snapshot.function
+        if not pure.roles:
+            pure.adopt_roles(snapshot.inputs, [x for x in leaves(arguments) if isinstance(x, Tensor)])
+        checks = self._checks.get(pure)
+        if checks is None:
+            return snapshot
+        return checks.refuse({"function": function, "arguments": arguments, "G": self._globals}) or snapshot
+
+
+def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tuple[Snapshot]]:
+    """A backend of `torch.compile` that runs nothing: it hands out the graph and its inputs."""
+    function = PureFunction(graph)
+    return lambda *inputs: (Snapshot(function, inputs),)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the tracer has to say is said in our words."""
+    logger = logging.getLogger("torch._dynamo")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+_REASONS = {
+    "Data-dependent": "it depends on values, not only on shapes",
+    "Could not guard on data-dependent": "it depends on values, not only on shapes",
+    "torch.jit": "it has parts in TorchScript, whose attributes cannot be watched",
+    "Attempted to wrap sparse": "it uses sparse tensors",
+    "side effects happened": "it changes something when it is called, which compiled code would not do",
+}
+"""Our words for the tracer's."""
+
+
+def _explained(error: Exception) -> Refusal:
+    text = str(error)
+    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__).strip()
+    where = innermost_line(getattr(error, "real_stack", None) or ())
+    for words, reason in _REASONS.items():
+        if words in first:
+            return Refusal(reason, where)
+    return Refusal(f"torch.compile cannot follow it: {first.rstrip('.')}", where)
