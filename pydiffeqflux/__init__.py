@@ -29,6 +29,7 @@ from ._algorithms import SSPRK432 as SSPRK432
 from ._algorithms import TRBDF2 as TRBDF2
 from ._algorithms import VCABM as VCABM
 from ._algorithms import AbstractAlgorithm as AbstractAlgorithm
+from ._algorithms import AbstractExplicitRK as AbstractExplicitRK
 from ._algorithms import AutoAlgSwitch as AutoAlgSwitch
 from ._algorithms import AutoTsit5 as AutoTsit5
 from ._algorithms import AutoVern6 as AutoVern6
@@ -114,5 +115,6 @@ from ._sensealgs import TrackerAdjoint as TrackerAdjoint
 from ._sensealgs import TrackerVJP as TrackerVJP
 from ._solution import Solution as Solution
 from ._solve import solve as solve
+from ._tableaus import ExplicitTableau as ExplicitTableau
 
 __version__ = "0.1.0"

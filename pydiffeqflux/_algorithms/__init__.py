@@ -1,6 +1,11 @@
 """The algorithms: frozen dataclasses that name a method and its options."""
 
 from ._base import AbstractAlgorithm as AbstractAlgorithm
+from ._base import Engine as Engine
+from ._catalogue import algorithm_table as algorithm_table
+from ._catalogue import algorithms_of as algorithms_of
+from ._catalogue import all_algorithms as all_algorithms
+from ._catalogue import refuse_algorithm as refuse_algorithm
 from ._default import DefaultODEAlgorithm as DefaultODEAlgorithm
 from ._default import choose_default as choose_default
 from ._explicit import BS3 as BS3
@@ -8,6 +13,7 @@ from ._explicit import BS5 as BS5
 from ._explicit import DP5 as DP5
 from ._explicit import DP8 as DP8
 from ._explicit import RK4 as RK4
+from ._explicit import AbstractExplicitRK as AbstractExplicitRK
 from ._explicit import Euler as Euler
 from ._explicit import Heun as Heun
 from ._explicit import Midpoint as Midpoint
@@ -40,6 +46,7 @@ from ._rosenbrock import Rosenbrock23 as Rosenbrock23
 from ._rosenbrock import Rosenbrock32 as Rosenbrock32
 from ._sdirk import SDIRK2 as SDIRK2
 from ._sdirk import TRBDF2 as TRBDF2
+from ._sdirk import AbstractESDIRK as AbstractESDIRK
 from ._sdirk import ImplicitEuler as ImplicitEuler
 from ._sdirk import ImplicitMidpoint as ImplicitMidpoint
 from ._sdirk import KenCarp3 as KenCarp3

@@ -1,17 +1,25 @@
 """What every algorithm has in common: it is a choice, without behaviour."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Engine = Literal["julia", "embedded"]
+"""The engines that carry out solves."""
+
+JULIA: frozenset[Engine] = frozenset({"julia"})
+EMBEDDED: frozenset[Engine] = frozenset({"embedded"})
+BOTH = JULIA | EMBEDDED
 
 
 @dataclass(frozen=True, slots=True)
 class AbstractAlgorithm:
     """Base of the algorithms.
 
-    An algorithm is a frozen dataclass: it can be compared, hashed, pickled and printed, and it knows nothing of the
-    engines that carry it out.
+    An algorithm is a frozen dataclass: it can be compared, hashed, pickled and printed, and says which engines have it,
+    but not how they carry it out.
 
     Attributes:
+        engines: the engines that have it.
         order: classical order of convergence.
         is_stiff: whether the method is meant for stiff problems.
         is_adaptive: whether the method has an error estimate, so that the step size can be chosen for it.
@@ -22,6 +30,7 @@ class AbstractAlgorithm:
         lazy_dense_output: whether Julia makes stages of the dense output when they are asked for.
     """
 
+    engines: ClassVar[frozenset[Engine]] = frozenset()
     order: ClassVar[int]
     is_stiff: ClassVar[bool] = False
     is_adaptive: ClassVar[bool] = True
@@ -29,3 +38,12 @@ class AbstractAlgorithm:
     contains_jacobian: ClassVar[bool] = False
     coarse_dense_output: ClassVar[bool] = False
     lazy_dense_output: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        not_in_julia_unless_declared(cls)
+
+
+def not_in_julia_unless_declared(cls: type[AbstractAlgorithm]) -> None:
+    """Julia finds a method by the name of its class, so it has none but those that say so themselves."""
+    if "engines" not in vars(cls):
+        cls.engines = cls.engines - JULIA

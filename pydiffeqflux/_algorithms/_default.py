@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._base import AbstractAlgorithm
+from ._base import BOTH, AbstractAlgorithm, Engine
 from ._explicit import Tsit5, Vern7
 from ._rosenbrock import Rodas5P, Rosenbrock23
 from ._switching import AutoAlgSwitch
@@ -29,6 +29,7 @@ class DefaultODEAlgorithm(AbstractAlgorithm):
     alone.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True
     mass_matrix: ClassVar[bool] = True

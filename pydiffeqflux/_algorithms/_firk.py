@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._base import AbstractAlgorithm
+from ._base import BOTH, JULIA, AbstractAlgorithm, Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class RadauIIA5(AbstractAlgorithm):
     References: Hairer, Wanner, *Solving ODEs II*, IV.8.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True
 
@@ -24,6 +25,7 @@ class RadauIIA5(AbstractAlgorithm):
 class RadauIIA3(AbstractAlgorithm):
     """Two-stage Radau IIA collocation. Order 3; L-stable. Engines: julia."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
     is_stiff: ClassVar[bool] = True
 
@@ -32,5 +34,6 @@ class RadauIIA3(AbstractAlgorithm):
 class RadauIIA9(AbstractAlgorithm):
     """Five-stage Radau IIA collocation, for very tight tolerances. Order 9; L-stable. Engines: julia."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 9
     is_stiff: ClassVar[bool] = True

@@ -5,7 +5,7 @@ from numbers import Real
 from typing import Any
 
 from .._errors import InvalidOptionError
-from ._base import AbstractAlgorithm
+from ._base import JULIA, AbstractAlgorithm
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -30,6 +30,7 @@ class JuliaAlgorithm(AbstractAlgorithm):
     JuliaAlgorithm('Vern8', package='OrdinaryDiffEqVerner', lazy=False)
     """
 
+    engines = JULIA
     order = 0
     is_stiff = True
 

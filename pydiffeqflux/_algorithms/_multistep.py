@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._base import AbstractAlgorithm
+from ._base import JULIA, AbstractAlgorithm, Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,7 @@ class VCABM(AbstractAlgorithm):
     Engines: julia. References: Hairer, Nørsett, Wanner, *Solving ODEs I*, III.5.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 1
 
 
@@ -23,6 +24,7 @@ class QNDF(AbstractAlgorithm):
     Engines: julia. References: Shampine, Reichelt 1997, *The MATLAB ODE suite*.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 1
     is_stiff: ClassVar[bool] = True
 
@@ -34,6 +36,7 @@ class FBDF(AbstractAlgorithm):
     Engines: julia. References: Shampine 2002, *Solving 0 = F(t, y(t), y'(t)) in MATLAB*.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 1
     is_stiff: ClassVar[bool] = True
 
@@ -45,5 +48,6 @@ class ABDF2(AbstractAlgorithm):
     Engines: julia. References: Celaya, Aguirrezabala, Chatzipantelidis 2014.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 2
     is_stiff: ClassVar[bool] = True

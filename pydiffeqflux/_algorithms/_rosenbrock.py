@@ -3,16 +3,23 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._base import AbstractAlgorithm
+from .. import _tableaus
+from .._tableaus import RosenbrockTableau
+from ._base import BOTH, JULIA, AbstractAlgorithm, Engine
 
 
 @dataclass(frozen=True, slots=True)
 class AbstractRosenbrock(AbstractAlgorithm):
-    """Base of the Rosenbrock methods. They need an exact Jacobian and the time derivative of `f`."""
+    """Base of the Rosenbrock methods. They need an exact Jacobian and the time derivative of `f`.
+
+    Attributes:
+        tableau: the coefficients, `None` where only Julia has them.
+    """
 
     is_stiff: ClassVar[bool] = True
     mass_matrix: ClassVar[bool] = True
     contains_jacobian: ClassVar[bool] = True
+    tableau: ClassVar[RosenbrockTableau | None] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,8 @@ class Rosenbrock23(AbstractRosenbrock):
     References: Shampine, Reichelt 1997, *The MATLAB ODE suite*.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
+    tableau: ClassVar[RosenbrockTableau | None] = _tableaus.ROSENBROCK23
     order: ClassVar[int] = 2
 
 
@@ -39,6 +48,8 @@ class Rodas4(AbstractRosenbrock):
     References: Hairer, Wanner, *Solving ODEs II*, IV.7.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
+    tableau: ClassVar[RosenbrockTableau | None] = _tableaus.RODAS4
     order: ClassVar[int] = 4
 
 
@@ -51,6 +62,8 @@ class Rodas5P(AbstractRosenbrock):
     References: Steinebach 2023, *Construction of Rosenbrock-Wanner method Rodas5P*, BIT 63, 27.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
+    tableau: ClassVar[RosenbrockTableau | None] = _tableaus.RODAS5P
     order: ClassVar[int] = 5
 
 
@@ -64,6 +77,7 @@ class Rosenbrock32(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
 
 
@@ -76,6 +90,7 @@ class ROS3P(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
 
 
@@ -88,6 +103,7 @@ class Rodas3(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
 
 
@@ -100,6 +116,7 @@ class Rodas3P(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
 
 
@@ -112,6 +129,7 @@ class Rodas42(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
 
 
@@ -124,6 +142,7 @@ class Rodas4P(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
 
 
@@ -136,6 +155,7 @@ class Rodas4P2(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
 
 
@@ -148,4 +168,5 @@ class Rodas5(AbstractRosenbrock):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 5

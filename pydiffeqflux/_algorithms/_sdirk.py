@@ -3,11 +3,24 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._base import AbstractAlgorithm
+from .. import _tableaus
+from .._tableaus import EsdirkTableau
+from ._base import BOTH, JULIA, AbstractAlgorithm, Engine
 
 
 @dataclass(frozen=True, slots=True)
-class KenCarp4(AbstractAlgorithm):
+class AbstractESDIRK(AbstractAlgorithm):
+    """Base of the methods with an explicit first stage that are given by their coefficients.
+
+    Attributes:
+        tableau: the coefficients.
+    """
+
+    tableau: ClassVar[EsdirkTableau]
+
+
+@dataclass(frozen=True, slots=True)
+class KenCarp4(AbstractESDIRK):
     """Kennedy and Carpenter's ESDIRK 4(3), the implicit part of ARK4(3)6L[2]SA. Order 4; L-stable.
 
     Its Jacobian and its LU factors are kept as long as Newton's iteration converges with them, which makes it the
@@ -17,6 +30,8 @@ class KenCarp4(AbstractAlgorithm):
     References: Kennedy, Carpenter 2003, *Additive Runge-Kutta schemes for convection-diffusion-reaction equations*.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
+    tableau: ClassVar[EsdirkTableau] = _tableaus.KENCARP4
     order: ClassVar[int] = 4
     is_stiff: ClassVar[bool] = True
     coarse_dense_output: ClassVar[bool] = True
@@ -26,6 +41,7 @@ class KenCarp4(AbstractAlgorithm):
 class ImplicitEuler(AbstractAlgorithm):
     """Backward Euler with an error estimate by divided differences. Order 1; L-stable. Engines: julia."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 1
     is_stiff: ClassVar[bool] = True
 
@@ -34,6 +50,7 @@ class ImplicitEuler(AbstractAlgorithm):
 class ImplicitMidpoint(AbstractAlgorithm):
     """The implicit midpoint rule; symplectic. Order 2; needs `dt`. Engines: julia."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 2
     is_stiff: ClassVar[bool] = True
     is_adaptive: ClassVar[bool] = False
@@ -43,6 +60,7 @@ class ImplicitMidpoint(AbstractAlgorithm):
 class Trapezoid(AbstractAlgorithm):
     """The trapezoidal rule, for stiff problems without damping. Order 2; A-stable. Engines: julia."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 2
     is_stiff: ClassVar[bool] = True
 
@@ -54,6 +72,7 @@ class TRBDF2(AbstractAlgorithm):
     Engines: julia. References: Hosea, Shampine 1996.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 2
     is_stiff: ClassVar[bool] = True
 
@@ -62,6 +81,7 @@ class TRBDF2(AbstractAlgorithm):
 class SDIRK2(AbstractAlgorithm):
     """Two stages. Order 2; L-stable. Engines: julia."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 2
     is_stiff: ClassVar[bool] = True
     coarse_dense_output: ClassVar[bool] = True
@@ -71,6 +91,7 @@ class SDIRK2(AbstractAlgorithm):
 class KenCarp3(AbstractAlgorithm):
     """Kennedy and Carpenter's ESDIRK 3(2). Order 3; L-stable. Engines: julia."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
     is_stiff: ClassVar[bool] = True
     coarse_dense_output: ClassVar[bool] = True
@@ -80,6 +101,7 @@ class KenCarp3(AbstractAlgorithm):
 class KenCarp5(AbstractAlgorithm):
     """Kennedy and Carpenter's ESDIRK 5(4), eight stages. Order 5; L-stable. Engines: julia."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True
     coarse_dense_output: ClassVar[bool] = True
@@ -89,6 +111,7 @@ class KenCarp5(AbstractAlgorithm):
 class KenCarp47(AbstractAlgorithm):
     """Kennedy and Carpenter's ESDIRK 4(3), seven stages. Order 4; L-stable. Engines: julia."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
     is_stiff: ClassVar[bool] = True
     coarse_dense_output: ClassVar[bool] = True
@@ -98,6 +121,7 @@ class KenCarp47(AbstractAlgorithm):
 class KenCarp58(AbstractAlgorithm):
     """Kennedy and Carpenter's ESDIRK 5(4) of 2019, eight stages. Order 5; L-stable. Engines: julia."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True
     coarse_dense_output: ClassVar[bool] = True
@@ -113,6 +137,7 @@ class Kvaerno3(AbstractAlgorithm):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
     is_stiff: ClassVar[bool] = True
     coarse_dense_output: ClassVar[bool] = True
@@ -128,6 +153,7 @@ class Kvaerno4(AbstractAlgorithm):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
     is_stiff: ClassVar[bool] = True
     coarse_dense_output: ClassVar[bool] = True
@@ -143,6 +169,7 @@ class Kvaerno5(AbstractAlgorithm):
     Engines: julia.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True
     coarse_dense_output: ClassVar[bool] = True

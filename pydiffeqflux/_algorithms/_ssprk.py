@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._base import AbstractAlgorithm
+from ._base import JULIA, AbstractAlgorithm, Engine
 
 
 @dataclass(frozen=True, slots=True)
 class SSPRK22(AbstractAlgorithm):
     """Two stages, order 2; needs `dt`. Engines: julia. References: Shu, Osher 1988."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 2
     is_adaptive: ClassVar[bool] = False
 
@@ -18,6 +19,7 @@ class SSPRK22(AbstractAlgorithm):
 class SSPRK33(AbstractAlgorithm):
     """Three stages, order 3; needs `dt`. Engines: julia. References: Shu, Osher 1988."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
     is_adaptive: ClassVar[bool] = False
 
@@ -26,6 +28,7 @@ class SSPRK33(AbstractAlgorithm):
 class SSPRK43(AbstractAlgorithm):
     """Four stages, order 3, with an error estimate. Engines: julia. References: Kraaijevanger 1991."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
 
 
@@ -33,6 +36,7 @@ class SSPRK43(AbstractAlgorithm):
 class SSPRK432(AbstractAlgorithm):
     """Four stages, order 3, with an error estimate. Engines: julia. References: Fekete, Conde, Shadid 2022."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
 
 
@@ -40,6 +44,7 @@ class SSPRK432(AbstractAlgorithm):
 class SSPRK53(AbstractAlgorithm):
     """Five stages, order 3; needs `dt`. Engines: julia. References: Ruuth 2006."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 3
     is_adaptive: ClassVar[bool] = False
 
@@ -48,6 +53,7 @@ class SSPRK53(AbstractAlgorithm):
 class SSPRK54(AbstractAlgorithm):
     """Five stages, order 4; needs `dt`. Engines: julia. References: Ruuth 2006."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
     is_adaptive: ClassVar[bool] = False
 
@@ -56,5 +62,6 @@ class SSPRK54(AbstractAlgorithm):
 class SSPRK104(AbstractAlgorithm):
     """Ten stages, order 4; needs `dt`. Engines: julia. References: Ketcheson 2008."""
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
     is_adaptive: ClassVar[bool] = False

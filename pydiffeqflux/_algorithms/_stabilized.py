@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._base import AbstractAlgorithm
+from ._base import JULIA, AbstractAlgorithm, Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,7 @@ class ROCK2(AbstractAlgorithm):
     Engines: julia. References: Abdulle, Medovikov 2001.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 2
 
 
@@ -23,6 +24,7 @@ class ROCK4(AbstractAlgorithm):
     Engines: julia. References: Abdulle 2002.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 4
 
 
@@ -33,4 +35,5 @@ class RKC(AbstractAlgorithm):
     Engines: julia. References: Sommeijer, Shampine, Verwer 1998.
     """
 
+    engines: ClassVar[frozenset[Engine]] = JULIA
     order: ClassVar[int] = 2

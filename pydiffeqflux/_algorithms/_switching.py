@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ._base import AbstractAlgorithm
+from ._base import BOTH, AbstractAlgorithm, Engine
 from ._explicit import Tsit5, Vern6, Vern7, Vern8, Vern9
 from ._rosenbrock import Rodas5P
 
@@ -27,6 +27,7 @@ class AutoAlgSwitch(AbstractAlgorithm):
     `AutoSwitch`.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
     order: ClassVar[int] = 5
     is_stiff: ClassVar[bool] = True
 

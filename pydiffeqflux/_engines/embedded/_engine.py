@@ -22,7 +22,7 @@ from .._step_size import is_adaptive
 from .._strategy import Kept
 from ._integrator import Integrator
 from ._mass_matrix import check_consistent
-from ._methods import METHODS, make_method
+from ._methods import can_watch_stability, make_method
 from ._norm import ErrorNorm
 from ._problem_rhs import ProblemRhs
 from ._record import Record
@@ -54,11 +54,10 @@ class EmbeddedEngine(AbstractEngine):
     def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
         if prob.is_julia_source:
             raise UnsupportedError("the embedded engine cannot run a JuliaSource; write f as a torch function.")
-        for part in algs.methods_of(alg):
-            if type(part) not in METHODS and not isinstance(part, algs.DefaultODEAlgorithm):
-                known = ", ".join(f"{cls.__name__}()" for cls in METHODS)
-                raise UnsupportedError(f"the embedded engine has no {part!r}; it has {known}.")
-        if isinstance(alg, algs.AutoAlgSwitch) and not isinstance(alg.nonstiffalg, algs.Tsit5 | algs.DP5 | algs.Vern7):
+        reason = algs.refuse_algorithm("embedded", alg)
+        if reason:
+            raise UnsupportedError(reason)
+        if isinstance(alg, algs.AutoAlgSwitch) and not can_watch_stability(alg.nonstiffalg):
             raise UnsupportedError(
                 f"AutoAlgSwitch cannot watch the stability of {alg.nonstiffalg!r}; start from Tsit5(), DP5() "
                 "or Vern7()."

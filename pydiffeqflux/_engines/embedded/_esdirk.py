@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..tableaus import EsdirkTableau, hermite
+from ..._tableaus import EsdirkTableau, hermite
 from ._norm import ErrorNorm
 from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
 

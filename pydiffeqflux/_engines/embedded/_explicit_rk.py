@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..tableaus import ButcherTableau
+from ..._tableaus import ExplicitTableau
 from ._norm import ErrorNorm
 from ._step import Method, Rhs, Step, Time, combine, nonzero, weighted_sum
 
@@ -13,7 +13,7 @@ class ExplicitRK(Method):
 
     stages_are_derivatives = True
 
-    def __init__(self, tableau: ButcherTableau, norm: ErrorNorm) -> None:
+    def __init__(self, tableau: ExplicitTableau, norm: ErrorNorm) -> None:
         self.order = tableau.order
         self.error_order = tableau.error_order
         self.adaptive = tableau.btilde is not None

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..._controllers import PredictiveController
-from ..tableaus import RosenbrockTableau, Row
+from ..._tableaus import RosenbrockTableau, Row
 from ._norm import ErrorNorm
 from ._step import LinearSystem, Method, Rhs, Step, Time, Weights, combine, nonzero, weighted_sum
 

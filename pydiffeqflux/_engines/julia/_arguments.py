@@ -103,6 +103,28 @@ class AdjointArguments(ctypes.Structure):
     )
 
 
+CROSSING: tuple[type[ctypes.Structure], ...] = (CallbackArguments, SolveArguments, SolveResult, AdjointArguments)
+"""All structs that cross, in the order of Julia's `CROSSING`."""
+
+
+def layouts() -> str:
+    """The sizes of the structs and the offsets of their fields, as Julia's `layouts` writes them."""
+    return ";".join(map(_layout, CROSSING))
+
+
+def _layout(struct: type[ctypes.Structure]) -> str:
+    fields = ",".join(f"{field[0]}={getattr(struct, field[0]).offset}" for field in struct._fields_)
+    return f"{struct.__name__}:{ctypes.sizeof(struct)}:{fields}"
+
+
+def first_difference(in_julia: str) -> str:
+    """The first struct whose layout in Julia is another one, with both; empty where all are the same."""
+    ours, theirs = layouts().split(";"), in_julia.split(";")
+    if len(ours) != len(theirs):
+        return f"{len(theirs)} structs for {len(ours)}"
+    return next((f"{b} for {a}" for a, b in zip(ours, theirs, strict=True) if a != b), "")
+
+
 def doubles(values: Sequence[float]) -> "ctypes.Array[ctypes.c_double]":
     """Numbers as an array of doubles; it must be kept while Julia reads it."""
     return (ctypes.c_double * len(values)).from_buffer(array("d", values))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._errors import EngineUnavailableError, JuliaWarning
+from ._arguments import first_difference
 from ._errors import translate
 from ._installation import DOCTOR, SETUP, Installation, find_installation, package_directory
 
@@ -148,6 +149,7 @@ def _start(installation: Installation) -> Bridge:
             f"Julia started, but its packages could not be loaded ({first}); run {SETUP} and look at its output."
         ) from error
     loaded = time.perf_counter()
+    _check_layouts(str(space.PyDiffEqFlux.layouts()))
     _leave_gc_unsafe_region(space)
     version, threads = str(space.seval("string(VERSION)")), int(space.seval("Threads.nthreads()"))
     return Bridge(juliacall, space.PyDiffEqFlux, StartUp(loading - started, loaded - loading, version, threads))
@@ -192,6 +194,16 @@ def _check_import_order(installation: Installation) -> None:
         JuliaWarning,
         stacklevel=2,
     )
+
+
+def _check_layouts(in_julia: str) -> None:
+    """Structs are read and written by address: one field more on one side would be another one's value on the other."""
+    difference = first_difference(in_julia)
+    if difference:
+        raise EngineUnavailableError(
+            f"the Julia half of this package is of another version than the Python half: it has {difference}. Install "
+            f"pydiffeqflux again and run {SETUP}."
+        )
 
 
 def _leave_gc_unsafe_region(space: Any) -> None:

@@ -4,19 +4,25 @@ from collections.abc import Sequence
 from itertools import chain
 
 from ... import _algorithms as algs
-from ..tableaus import EXPLICIT, ROSENBROCK, Row
+from ..._tableaus import ExplicitTableau, RosenbrockTableau, Row
 from ._arguments import address, doubles
 from ._bridge import Bridge
 
-REVERSIBLE = ", ".join(f"{alg.__name__}()" for alg in (*EXPLICIT, *ROSENBROCK))
-"""The methods that can be run backwards, for messages."""
+
+def reversible() -> list[type[algs.AbstractAlgorithm]]:
+    """The methods that can be run backwards: those whose coefficients are known here."""
+    return [alg for alg in algs.algorithms_of("julia") if _tableau(alg) is not None]
 
 
 def can_reverse(alg: algs.AbstractAlgorithm) -> bool:
     """Whether all methods of an algorithm can be run backwards."""
     if isinstance(alg, algs.DefaultODEAlgorithm):
         return True
-    return all(type(part) in EXPLICIT or type(part) in ROSENBROCK for part in algs.methods_of(alg))
+    return all(_tableau(type(part)) is not None for part in algs.methods_of(alg))
+
+
+def _tableau(alg: type[algs.AbstractAlgorithm]) -> ExplicitTableau | RosenbrockTableau | None:
+    return alg.tableau if issubclass(alg, algs.AbstractExplicitRK | algs.AbstractRosenbrock) else None
 
 
 def discrete_adjoint(bridge: Bridge, alg: algs.AbstractAlgorithm) -> int:
@@ -26,17 +32,23 @@ def discrete_adjoint(bridge: Bridge, alg: algs.AbstractAlgorithm) -> int:
 
 def _method(bridge: Bridge, alg: algs.AbstractAlgorithm) -> int:
     """Handle of the table of a method."""
-    if type(alg) in ROSENBROCK:
-        rosenbrock = ROSENBROCK[type(alg)]
-        c, a, C, d, b, dense = (rosenbrock.c, rosenbrock.a, rosenbrock.C, rosenbrock.d, rosenbrock.b, rosenbrock.dense)
-        s = len(c)
-        numbers = doubles([*c, *_square(a, s), *_square(C, s), *d, *b, *chain(*dense)])
-        return bridge.call("rosenbrock_method", address(numbers), s, rosenbrock.gamma, len(dense[0]))
-    explicit = EXPLICIT[type(alg)]
-    c, a, dense = (*explicit.c, *explicit.extra_c), (*explicit.a, *explicit.extra_a), explicit.dense
-    s, degree = len(c), max(map(len, dense))
-    numbers = doubles([*c, *_square(a, s), *_padded(explicit.b, s), *chain(*(_padded(row, degree) for row in dense))])
-    return bridge.call("explicit_method", address(numbers), s, len(explicit.c), degree)
+    table = _tableau(type(alg))
+    assert table is not None
+    return _rosenbrock(bridge, table) if isinstance(table, RosenbrockTableau) else _explicit(bridge, table)
+
+
+def _rosenbrock(bridge: Bridge, table: RosenbrockTableau) -> int:
+    s = len(table.c)
+    a, C = _square(table.a, s), _square(table.C, s)
+    numbers = doubles([*table.c, *a, *C, *table.d, *table.b, *chain(*table.dense)])
+    return bridge.call("rosenbrock_method", address(numbers), s, table.gamma, len(table.dense[0]))
+
+
+def _explicit(bridge: Bridge, table: ExplicitTableau) -> int:
+    c, a = (*table.c, *table.extra_c), (*table.a, *table.extra_a)
+    s, degree = len(c), len(table.dense[0])
+    numbers = doubles([*c, *_square(a, s), *_padded(table.b, s), *chain(*table.dense)])
+    return bridge.call("explicit_method", address(numbers), s, len(table.c), degree)
 
 
 def _square(rows: Sequence[Row], size: int) -> list[float]:

@@ -26,7 +26,7 @@ from ._choices import Choices
 from ._errors import translate
 from ._function import JuliaFunction, make_function
 from ._interrupts import deferred_interrupts
-from ._sources import Sources
+from ._julia_sources import JuliaSources
 from ._strategies import strategy_for, strategy_of
 
 _RETCODES = {
@@ -61,7 +61,7 @@ class _Session:
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
         self.choices = Choices(bridge)
-        self.sources = Sources(bridge)
+        self.julia_sources = JuliaSources(bridge)
         self.cache = Cache(bridge)
         pairs = (pair.split("=") for pair in bridge.call("retcodes").split(","))
         self.retcodes = {int(number): _RETCODES.get(name, ReturnCode.Failure) for number, name in pairs}
@@ -117,12 +117,15 @@ class JuliaEngine(AbstractEngine):
         return GaussAdjoint() if strategy_for(discrete).refuse_solve(discrete) else ReverseDiffAdjoint()
 
     def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
-        source = prob.is_julia_source
+        julia_source = prob.is_julia_source
+        reason = algs.refuse_algorithm("julia", alg)
+        if reason:
+            raise UnsupportedError(reason)
         if prob.u0.device.type != "cpu":
             raise UnsupportedError(
                 f"the julia engine takes states on the CPU, not on {prob.u0.device}; use engine='embedded' or u0.cpu()."
             )
-        if source and prob.u0.is_complex():
+        if julia_source and prob.u0.is_complex():
             raise UnsupportedError(
                 "a JuliaSource takes real states; split u0 into two real parts, or write f as a torch function."
             )
@@ -130,7 +133,7 @@ class JuliaEngine(AbstractEngine):
             raise UnsupportedError(
                 f"{alg!r} does not solve problems with a mass matrix; use Rodas5P(), FBDF() or RadauIIA5()."
             )
-        strategy = strategy_of(sensealg, source=source)
+        strategy = strategy_of(sensealg, julia_source=julia_source)
         reason = strategy.refuse(alg, mass_matrix=prob.needs_mass_matrix)
         if reason:
             raise UnsupportedError(reason)
@@ -146,7 +149,9 @@ class JuliaEngine(AbstractEngine):
         julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not strategy.brings_vjp(spec.rhs)
         alg = session.choices.algorithm(strategy.algorithm(spec.alg), finite_differences=not julia_ad)
         implicit = session.choices.is_implicit(alg)
-        function = make_function(session.bridge, session.sources, session.cache, spec, strategy, implicit=implicit)
+        function = make_function(
+            session.bridge, session.julia_sources, session.cache, spec, strategy, implicit=implicit
+        )
         arguments, buffers = _solve_arguments(
             spec, function, session, alg, strategy.keep, implicit=implicit, adaptive=adaptive
         )

@@ -1,7 +1,7 @@
 """Julia's exceptions as ours."""
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..._errors import DiffEqError, GradientError, InvalidOptionError, InvalidProblemError, JuliaError, UnsupportedError
 
@@ -75,17 +75,25 @@ def _choose(kind: str, first: str, message: str, backtrace: str) -> DiffEqError:
     return JuliaError(f"Julia raised {kind}: {first}. {remedy}", kind, message, backtrace)
 
 
-def _describe(error: Any) -> tuple[str, str, str]:
-    """The name of the type, the message and the backtrace; never raises itself."""
+class _Description(NamedTuple):
+    """What Julia says of an exception."""
+
+    kind: str
+    message: str
+    backtrace: str
+
+
+def _describe(error: Any) -> _Description:
+    """What there is to say of an exception; never raises itself."""
     juliacall: Any = sys.modules["juliacall"]
     exception = error.exception
     try:
         kind = str(juliacall.Base.nameof(juliacall.Base.typeof(exception)))
         message = str(juliacall.Base.sprint(juliacall.Base.showerror, exception))
     except Exception:  # a showerror method that fails must not hide the error
-        return type(error).__name__, "its message cannot be shown", ""
+        return _Description(type(error).__name__, "its message cannot be shown", "")
     try:
         backtrace = str(error)
     except Exception:
         backtrace = ""
-    return kind, message, backtrace
+    return _Description(kind, message, backtrace)

@@ -14,7 +14,7 @@ from ._bridge import Bridge
 from ._cache import Cache
 from ._callbacks import Guard, Poll, TorchCallbacks
 from ._compiled import CompiledFunction, Needs
-from ._sources import Sources, flatten
+from ._julia_sources import JuliaSources, flatten
 from ._strategy import Strategy
 
 JACOBIAN_LIMIT = 2000
@@ -55,20 +55,20 @@ class JuliaFunction(ABC):
         """The gradient of the flat parameters as one tensor a parameter."""
 
 
-class SourceFunction(JuliaFunction):
+class JuliaSourceFunction(JuliaFunction):
     """A `JuliaSource`."""
 
     def __init__(
-        self, bridge: Bridge, sources: Sources, rhs: SourceRightHandSide, *, vjp: bool, jacobian: bool
+        self, bridge: Bridge, julia_sources: JuliaSources, rhs: SourceRightHandSide, *, vjp: bool, jacobian: bool
     ) -> None:
-        self._sources, self._rhs, self._jacobian = sources, rhs, jacobian
+        self._julia_sources, self._rhs, self._jacobian = julia_sources, rhs, jacobian
         self._parameters = flatten(rhs)
         self.n_p = self._parameters.vector.numel()
         self.has_vjp = vjp
         super().__init__(bridge)
 
     def _make(self) -> int:
-        return self._sources.right_hand_side(
+        return self._julia_sources.right_hand_side(
             self._rhs, self._parameters, self.poll, vjp=self.has_vjp, jacobian=self._jacobian
         )
 
@@ -124,7 +124,13 @@ class CompiledTorchFunction(JuliaFunction):
 
 
 def make_function(
-    bridge: Bridge, sources: Sources, cache: Cache, spec: SolveSpec, strategy: Strategy[Any], *, implicit: bool
+    bridge: Bridge,
+    julia_sources: JuliaSources,
+    cache: Cache,
+    spec: SolveSpec,
+    strategy: Strategy[Any],
+    *,
+    implicit: bool,
 ) -> JuliaFunction:
     """The right-hand side of a solve, with what its gradient needs; `implicit` algorithms need a Jacobian with it.
 
@@ -136,7 +142,7 @@ def make_function(
     if isinstance(rhs, SourceRightHandSide):
         if compile_:
             raise UnsupportedError("a JuliaSource is Julia code already; leave compile out.")
-        return SourceFunction(bridge, sources, rhs, vjp=strategy.brings_vjp(rhs), jacobian=jacobian)
+        return JuliaSourceFunction(bridge, julia_sources, rhs, vjp=strategy.brings_vjp(rhs), jacobian=jacobian)
     needs = Needs(strategy.products(spec.alg), jacobian)
     if compile_ is not False:
         compiled = cache.get(rhs, needs, required=bool(compile_))

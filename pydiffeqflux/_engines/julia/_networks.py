@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -144,6 +144,13 @@ def is_julia(value: Any) -> bool:
     return juliacall is not None and isinstance(value, juliacall.AnyValue)
 
 
-def _memory(tensor: Tensor) -> tuple[int, str, bool]:
-    """The address of a contiguous tensor, its dimensions in Julia, and whether it is of single precision."""
-    return address(tensor), dims(tensor.shape), tensor.dtype == torch.float32
+class _Memory(NamedTuple):
+    """Where a contiguous tensor lies, its dimensions in Julia, and whether it is of single precision."""
+
+    address: int
+    dims: str
+    single: bool
+
+
+def _memory(tensor: Tensor) -> _Memory:
+    return _Memory(address(tensor), dims(tensor.shape), tensor.dtype == torch.float32)

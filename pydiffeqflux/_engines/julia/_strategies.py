@@ -26,7 +26,7 @@ from .._base import SolveSpec
 from .._strategy import Kept, S, look_up
 from ._callbacks import Products
 from ._choices import Choices
-from ._discrete import REVERSIBLE, can_reverse
+from ._discrete import can_reverse, reversible
 from ._function import JACOBIAN_LIMIT
 from ._strategy import Pullback, Strategy, WithoutGradient, eager
 
@@ -41,8 +41,9 @@ class ReversedSteps(Strategy[ReverseDiffAdjoint]):
     def refuse(self, alg: algs.AbstractAlgorithm, *, mass_matrix: bool) -> str:
         if can_reverse(alg):
             return ""
+        known = ", ".join(f"{cls.__name__}()" for cls in reversible())
         return (
-            f"ReverseDiffAdjoint() of a torch function cannot repeat the steps of {alg!r}, only those of {REVERSIBLE} "
+            f"ReverseDiffAdjoint() of a torch function cannot repeat the steps of {alg!r}, only those of {known} "
             "and switches between them; use one of these, or GaussAdjoint()."
         )
 
@@ -139,14 +140,14 @@ class Continuous(Strategy[S]):
     joint: bool = False
     """Whether the gradient of the parameters is carried along, so that both products are asked for together."""
 
-    def __init__(self, sensealg: S, *, source: bool) -> None:
-        super().__init__(sensealg, source=source)
+    def __init__(self, sensealg: S, *, julia_source: bool) -> None:
+        super().__init__(sensealg, julia_source=julia_source)
         self._autojacvec = getattr(sensealg, "autojacvec", None)
         self._checkpointing = bool(getattr(sensealg, "checkpointing", False))
         self.keep = Kept.CHECKPOINTS if self._checkpointing else Kept.STEPS
 
     def refuse(self, alg: algs.AbstractAlgorithm, *, mass_matrix: bool) -> str:
-        if not self.source and self._autojacvec is not None:
+        if not self.julia_source and self._autojacvec is not None:
             return (
                 f"{self.sensealg!r}: the vector-Jacobian products of a torch function are torch's; leave autojacvec "
                 "out."
@@ -210,8 +211,8 @@ class Backsolve(Continuous[BacksolveAdjoint]):
 
     joint = True
 
-    def __init__(self, sensealg: BacksolveAdjoint, *, source: bool) -> None:
-        super().__init__(sensealg, source=source)
+    def __init__(self, sensealg: BacksolveAdjoint, *, julia_source: bool) -> None:
+        super().__init__(sensealg, julia_source=julia_source)
         self.keep = Kept.ENDS
 
     def _refuse_checkpoints(self, spec: SolveSpec) -> str:
@@ -243,7 +244,7 @@ class Entry(NamedTuple):
     """What is done for a sensealg: for torch functions, and for Julia code."""
 
     torch: type[Strategy[Any]]
-    source: type[Strategy[Any]]
+    julia_source: type[Strategy[Any]]
 
 
 STRATEGIES: dict[type[AbstractSensealg], Entry] = {
@@ -260,18 +261,18 @@ STRATEGIES: dict[type[AbstractSensealg], Entry] = {
 """The sensealgs of this engine."""
 
 
-def strategy_of(sensealg: AbstractSensealg | None, *, source: bool) -> Strategy[Any]:
-    """What this engine does for a sensealg, of a torch function or of Julia code (`source`).
+def strategy_of(sensealg: AbstractSensealg | None, *, julia_source: bool) -> Strategy[Any]:
+    """What this engine does for a sensealg, of a torch function or of Julia code (`julia_source`).
 
     Raises:
         UnsupportedError: it has no such sensealg.
     """
     if sensealg is None:
-        return WithoutGradient(None, source=source)
+        return WithoutGradient(None, julia_source=julia_source)
     entry = look_up("julia", STRATEGIES, sensealg)
-    return (entry.source if source else entry.torch)(sensealg, source=source)
+    return (entry.julia_source if julia_source else entry.torch)(sensealg, julia_source=julia_source)
 
 
 def strategy_for(spec: SolveSpec) -> Strategy[Any]:
     """What this engine does for the sensealg of a solve."""
-    return strategy_of(spec.sensealg, source=isinstance(spec.rhs, SourceRightHandSide))
+    return strategy_of(spec.sensealg, julia_source=isinstance(spec.rhs, SourceRightHandSide))

@@ -31,12 +31,12 @@ class Strategy(AbstractStrategy[S]):
 
     Arguments:
         sensealg: the choice, with its options.
-        source: whether the right-hand side is Julia code, and not a torch function.
+        julia_source: whether the right-hand side is Julia code, and not a torch function.
     """
 
-    def __init__(self, sensealg: S, *, source: bool) -> None:
+    def __init__(self, sensealg: S, *, julia_source: bool) -> None:
         super().__init__(sensealg)
-        self.source = source
+        self.julia_source = julia_source
 
     def refuse_solve(self, spec: SolveSpec) -> str:
         """As `refuse`, for what is only known of one solve."""

@@ -24,8 +24,8 @@ def support_matrix() -> str:
     ]
     for cls in SENSEALGS:
         cells = (
-            strategy_of(cls(), source=source).refuse(alg, mass_matrix=False)
-            for alg, source in ((algs.Rodas5P(), False), (algs.KenCarp4(), True), (algs.Rodas5P(), True))
+            strategy_of(cls(), julia_source=julia_source).refuse(alg, mass_matrix=False)
+            for alg, julia_source in ((algs.Rodas5P(), False), (algs.KenCarp4(), True), (algs.Rodas5P(), True))
         )
         rows.append(f"| `{cls.__name__}` | " + " | ".join("no" if cell else "yes" for cell in cells) + " |")
     return "\n".join([*rows, "", *(f"- {name}: {reason}." for name, reason in NOT_AVAILABLE.items())])

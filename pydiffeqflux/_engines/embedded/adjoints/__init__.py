@@ -6,6 +6,7 @@ Gauss- and QuadratureAdjoint) with the right-hand sides of `_adjoint_rhs.py` and
 `_parameter_quadrature.py`.
 """
 
+from ..._strategy import Kept as Kept
 from ._strategies import STRATEGIES as STRATEGIES
 from ._strategies import Strategy as Strategy
 from ._strategies import strategy_of as strategy_of

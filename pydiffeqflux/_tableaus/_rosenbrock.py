@@ -7,7 +7,7 @@ IV.7 (Rodas4); Steinebach 2023 (Rodas5P). The digits were compared with those of
 from dataclasses import dataclass
 from math import sqrt
 
-from ._explicit import Row
+from ._row import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A `JuliaSource` as a right-hand side in Julia, its parameters as one flat vector."""
+"""A `JuliaSource` of the user as a right-hand side in Julia, its parameters as one flat vector."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +45,7 @@ def flatten(rhs: SourceRightHandSide) -> FlatParameters:
     return FlatParameters(vector.contiguous(), places)
 
 
-class Sources:
+class JuliaSources:
     """Compiled source functions and parameter layouts, each made once."""
 
     def __init__(self, bridge: Bridge) -> None:

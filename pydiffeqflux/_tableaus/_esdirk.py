@@ -5,7 +5,7 @@ Source: Kennedy and Carpenter 2003, the implicit part of ARK4(3)6L[2]SA.
 
 from dataclasses import dataclass
 
-from ._explicit import Row
+from ._row import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,3 @@
+"""What all tables are made of."""
+
+Row = tuple[float, ...]
