@@ -23,6 +23,7 @@ from ._program import (
     Statement,
     loads,
 )
+from ._refusals import internal_errors
 
 BLAS_THRESHOLD = 20_000
 """Products of fewer multiplications than this are faster as loops than as a call of BLAS."""
@@ -77,6 +78,11 @@ class Source:
 
 def emit(program: Program, name: str, *, generic: bool = False) -> Source:
     """The source of a program. A generic one takes any number type, and makes its own buffers."""
+    with internal_errors("the writing of Julia source"):
+        return _emit(program, name, generic=generic)
+
+
+def _emit(program: Program, name: str, *, generic: bool) -> Source:
     groups = list(_fuse(program.statements))
     needed = _arrays_read_elsewhere(groups, program)
     body = _Lines(depth=2)
