@@ -1,13 +1,9 @@
 """The page on compiler rules says what happens."""
 
-import doctest
-from pathlib import Path
-
 import pytest
+from pages import run_page
 
 from pydiffeqflux._engines.julia.compiler._rules import RULES
-
-PAGE = Path(__file__).parents[2] / "docs" / "extending" / "compiler_rule.md"
 
 
 @pytest.fixture
@@ -20,8 +16,6 @@ def _rules_of_the_page(monkeypatch):
 
 @pytest.mark.usefixtures("_rules_of_the_page")
 def test_the_page():
-    found = doctest.testfile(
-        str(PAGE), module_relative=False, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    )
+    found = run_page("extending/compiler_rule.md")
     assert found.attempted > 10
     assert found.failed == 0
