@@ -14,13 +14,13 @@ from lowered import flat, lowered, worst
 from uses import INPUTS, KINDS, expressions, function_of, point
 
 from pydiffeqflux._debug import VARIABLE, debugging
+from pydiffeqflux._engines.julia.compiler._emission import emit
 from pydiffeqflux._engines.julia.compiler._location import operation_name
 from pydiffeqflux._engines.julia.compiler._lowering import Lowering, Value
 from pydiffeqflux._engines.julia.compiler._observer import Observer
 from pydiffeqflux._engines.julia.compiler._program import Literal, Program
 from pydiffeqflux._engines.julia.compiler._refusals import NotCoveredError
 from pydiffeqflux._engines.julia.compiler._rules import RULES, check_arguments, rule
-from pydiffeqflux._engines.julia.compiler._source import emit
 from pydiffeqflux._engines.julia.compiler._trace import CannotCompileError, trace
 
 U = torch.linspace(0.1, 0.9, 6, dtype=torch.float64).reshape(2, 3)
