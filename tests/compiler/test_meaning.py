@@ -20,7 +20,7 @@ def _error(function, u, *, tangent=False):
     return worst(evaluated(lowered(made(graph), *inputs), *inputs), flat(made(function)(*inputs)))
 
 
-SOME = list(FAMILIES)[::4]
+SOME = list(FAMILIES)[1::4]
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_a_few_random_functions():
 
 @pytest.mark.slow
 def test_many_random_functions():
-    _check(range(3000, 3200))
-    _check(range(4000, 4060), tangent=True)
+    _check(range(3000, 3060))
+    _check(range(4000, 4020), tangent=True)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from evaluated import evaluated
 from lowered import flat, lowered, worst
-from uses import INPUTS, KINDS, expressions, function_of, point
+from uses import INPUTS, KINDS, brief, expressions, function_of, point
 
 from pydiffeqflux._debug import VARIABLE, debugging
 from pydiffeqflux._engines.julia.compiler._emission import emit
@@ -98,9 +98,9 @@ def test_a_use_compiles_or_is_refused(expression, number):
 @pytest.mark.parametrize(("shape", "kind"), COMBINATIONS)
 @pytest.mark.filterwarnings("ignore")
 def test_many_uses_compile_or_are_refused(shape, kind):
-    first = COMBINATIONS.index((shape, kind)) % 3
-    tried = [_try(expression, INPUTS[shape], kind) for expression in list(expressions())[first::3]]
-    assert sum(tried) > 100
+    first = COMBINATIONS.index((shape, kind)) % 12
+    tried = [_try(expression, INPUTS[shape], kind) for expression in list(expressions())[first::12]]
+    assert sum(tried) > 20
 
 
 NOT_TRACED = {
@@ -119,14 +119,15 @@ NOT_TRACED = {
 @pytest.mark.filterwarnings("ignore")
 def test_every_rule_is_used():
     reached = set()
-    for expression in expressions():
-        for shape in ("square", "images", "cube", "scalar"):
+    for expression in brief():
+        for shape in ("square", "images", "scalar"):
             function, u = function_of(expression, "float64"), point(INPUTS[shape])
             with contextlib.suppress(Exception):
                 graph = trace(Observer(function), (u,), decompose=False)
                 cotangents = tuple(map(torch.ones_like, function(u)))
-                for traced in (trace(graph, (u,), RULES), trace(_derivative(graph), (u, *cotangents), RULES)):
-                    reached |= {operation_name(node.target) for node in traced.graph.nodes}
+                for derived, inputs in ((graph, (u,)), (_derivative(graph), (u, *cotangents))):
+                    nodes = trace(derived, inputs, RULES).graph.nodes
+                    reached |= {operation_name(node.target) for node in nodes}
     assert RULES.keys() - reached <= NOT_TRACED
 
 
