@@ -8,30 +8,48 @@ from torch import Tensor
 
 from ._engines import AbstractEngine, RawSolution, SolveSpec
 from ._errors import GradientError, SolverError
+from ._functions import RightHandSide
+from ._times import FirstOrderOnly, GivenTimes, moved_with
 
 
-def differentiable_solve(engine: AbstractEngine, spec: SolveSpec, u0: Tensor) -> tuple[RawSolution, Tensor]:
-    """Solve, and return the saved states connected to `u0` and to the parameters of the right-hand side."""
+def differentiable_solve(
+    engine: AbstractEngine, spec: SolveSpec, u0: Tensor, times: GivenTimes
+) -> tuple[RawSolution, Tensor]:
+    """Solve, and return the saved states connected to `u0`, to parameters, and to times."""
     if spec.sensealg is None:
         raw = engine.solve(spec)
-        return raw, to_user(raw, raw.u)
+        return raw, spec.rhs.space.to_user(raw.u)
     holder: list[RawSolution] = []
-    u = _Saved.apply(engine, spec, holder, u0, *spec.rhs.owners)
-    return holder[0], u
+    u = _Saved.apply(engine, spec, holder, started(spec.rhs, u0, times), *spec.rhs.owners)
+    raw = holder[0]
+    return raw, moved_with(spec.rhs, u, times.saved(raw.t, spec.tspan)) if times.require_gradient and raw.t else u
 
 
 def differentiable_evaluate(
-    engine: AbstractEngine, raw: RawSolution, u0: Tensor, times: Sequence[float], derivative: int
+    engine: AbstractEngine, raw: RawSolution, u0: Tensor, at: Tensor, derivative: int, times: GivenTimes
 ) -> Tensor:
-    """The dense output at `times`, connected like the saved states."""
-    if raw.spec.sensealg is None or not torch.is_grad_enabled():
-        return to_user(raw, engine.evaluate(raw, times, derivative))
-    return _Evaluated.apply(engine, raw, times, derivative, u0, *raw.spec.rhs.owners)
+    """The dense output at the times `at`, connected like the saved states, and to `at`."""
+    rhs = raw.spec.rhs
+    values = at.detach().tolist()
+    if not torch.is_grad_enabled():
+        return rhs.space.to_user(engine.evaluate(raw, values, derivative))
+    if derivative and at.requires_grad:
+        raise GradientError(NO_SECOND_TIME_DERIVATIVES)
+    if raw.spec.sensealg is None:
+        u = rhs.space.to_user(engine.evaluate(raw, values, derivative))
+    else:
+        u = _Evaluated.apply(engine, raw, values, derivative, started(rhs, u0, times), *rhs.owners)
+    return moved_with(rhs, u, at) if at.requires_grad else u
 
 
-def to_user(raw: RawSolution, u: Tensor) -> Tensor:
-    """A state of the right-hand side as the user's: complex where the problem is."""
-    return torch.view_as_complex(u.contiguous()) if raw.spec.rhs.is_complex else u
+NO_SECOND_TIME_DERIVATIVES = "time derivatives of a solution have no gradient; evaluate f(sol(t), p, t) in their place."
+
+
+def started(rhs: RightHandSide, u0: Tensor, times: GivenTimes) -> Tensor:
+    """The initial state, connected to the time where it is given."""
+    if times.start is None or not torch.is_grad_enabled():
+        return u0
+    return moved_with(rhs, u0.unsqueeze(0), times.start.reshape(1), backwards=True)[0]
 
 
 class _Saved(torch.autograd.Function):
@@ -43,7 +61,8 @@ class _Saved(torch.autograd.Function):
         spec.rhs.forget_own_writes()
         holder.append(raw)
         ctx.engine, ctx.raw, ctx.inputs = engine, raw, (u0, *parameters)
-        return to_user(raw, raw.u)
+        # a copy: what is done to it in place does not reach the record, and the record does not hold its own result
+        return spec.rhs.space.to_user(raw.u.clone())
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
@@ -63,14 +82,12 @@ class _Evaluated(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Tensor:
         ctx.engine, ctx.raw, ctx.times, ctx.derivative, ctx.inputs = engine, raw, times, derivative, (u0, *parameters)
-        return to_user(raw, engine.evaluate(raw, times, derivative))
+        return raw.spec.rhs.space.to_user(engine.evaluate(raw, times, derivative))
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
         if ctx.derivative:
-            raise GradientError(
-                "time derivatives of a solution have no gradient; evaluate f(sol(t), p, t) in their place."
-            )
+            raise GradientError(NO_SECOND_TIME_DERIVATIVES)
         t0, t1 = ctx.raw.spec.tspan
         order = sorted(range(len(ctx.times)), key=lambda i: ctx.times[i], reverse=t1 < t0)
         times = [ctx.times[i] for i in order]
@@ -83,27 +100,18 @@ def _pull_back(ctx: Any, times: Sequence[float], cotangents: Tensor) -> list[Ten
         raise SolverError(
             f"cannot differentiate a solve that ended with {raw.retcode.name}: {raw.retcode.remedy}.", raw.retcode
         )
-    raw.spec.rhs.check_unmodified()
+    rhs = raw.spec.rhs
+    rhs.check_unmodified()
+    if torch.is_grad_enabled():
+        gradients = ctx.engine.differentiable_adjoint(raw, times, rhs.space.to_real(cotangents), ctx.inputs)
+        if gradients is not None:
+            return [g if wanted else None for g, wanted in zip(gradients, needed, strict=True)]
     with torch.no_grad():
-        v = cotangents.detach()
-        v = torch.view_as_real(v.resolve_conj()) if raw.spec.rhs.is_complex else v
-        du0, dp = ctx.engine.adjoint(raw, times, v.contiguous())
-        du0 = torch.view_as_complex(du0.contiguous()) if raw.spec.rhs.is_complex else du0
+        du0, dp = ctx.engine.adjoint(raw, times, rhs.space.to_real(cotangents.detach()).contiguous())
         gradients = [
-            g.to(x.dtype) if wanted else None for g, x, wanted in zip((du0, *dp), ctx.inputs, needed, strict=True)
+            g.to(x.dtype) if wanted else None
+            for g, x, wanted in zip((rhs.space.to_user(du0), *dp), ctx.inputs, needed, strict=True)
         ]
     if not torch.is_grad_enabled():
         return list(gradients)
-    return [None if g is None else _FirstOrderOnly.apply(g, cotangents, *ctx.inputs) for g in gradients]
-
-
-class _FirstOrderOnly(torch.autograd.Function):
-    """Marks a gradient so that differentiating it again is an error, not a silent zero."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, *anchors: Tensor) -> Tensor:
-        return gradient.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
-        raise GradientError("second derivatives of a solution are not supported; a gradient can be taken once only.")
+    return [None if g is None else FirstOrderOnly.apply(g, cotangents, *ctx.inputs) for g in gradients]

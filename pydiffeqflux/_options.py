@@ -130,13 +130,11 @@ def check_positive(name: str, value: Any) -> float:
 
 def _times(name: str, values: Any, tspan: tuple[float, float]) -> tuple[float, ...]:
     if isinstance(values, Tensor):
-        if values.requires_grad:
-            raise InvalidOptionError(f"{name} requires a gradient, which is not supported; pass {name}.detach().")
-        values = values.tolist()
+        values = values.detach().tolist()
     elif isinstance(values, np.ndarray):
         values = values.tolist()  # to numbers of Python at once
     try:
-        times = [float(t) for t in values]
+        times = [float(t.detach() if isinstance(t, Tensor) else t) for t in values]
     except (TypeError, ValueError):
         raise InvalidOptionError(f"{name} must be a number, times, or None, not {values!r}.") from None
     if not times:
@@ -161,7 +159,7 @@ def _times(name: str, values: Any, tspan: tuple[float, float]) -> tuple[float, .
 
 def _number(name: str, value: Any, *, infinite: bool = False) -> float:
     try:
-        number = float(value)
+        number = float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError):
         raise InvalidOptionError(f"{name} must be a number, not {value!r}.") from None
     if math.isnan(number) or (math.isinf(number) and not infinite):

@@ -16,6 +16,7 @@ from ._errors import InvalidOptionError, SolverError
 from ._problems import AbstractProblem
 from ._retcode import ReturnCode
 from ._sensealgs import AbstractSensealg
+from ._times import GivenTimes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,12 +48,14 @@ class Solution:
     prob: AbstractProblem = field(repr=False)
     _engine: AbstractEngine = field(repr=False)
     _raw: RawSolution = field(repr=False)
+    _times: GivenTimes = field(repr=False)
 
     def __call__(self, t: float | Sequence[float] | NDArray[Any] | Tensor, derivative: int = 0) -> Any:
         """The solution at any time of the time span, by the dense output of the method.
 
         Arguments:
-            t: a number, giving shape `u0.shape`, or times in any order, giving `(len(t), *u0.shape)`.
+            t: a number, giving shape `u0.shape`, or times in any order, giving `(len(t), *u0.shape)`. A tensor has
+                a gradient, by `f` at these times.
             derivative: 0 for the state, 1 for its time derivative, and so on.
 
         Returns:
@@ -74,10 +77,11 @@ class Solution:
             )
         if derivative < 0:
             raise InvalidOptionError(f"derivative is {derivative}; it counts derivatives and cannot be negative.")
-        times = np.atleast_1d(t.detach().cpu().numpy() if isinstance(t, Tensor) else np.asarray(t, dtype=float))
-        self._check_times(times)
-        value = differentiable_evaluate(self._engine, self._raw, self.prob.u0, times.tolist(), derivative)
-        if np.ndim(t) == 0:
+        times = t.cpu() if isinstance(t, Tensor) else torch.from_numpy(np.asarray(t, dtype=float))
+        self._check_times(np.atleast_1d(times.detach().numpy()))
+        at = times.reshape(-1).to(torch.float64)
+        value = differentiable_evaluate(self._engine, self._raw, self.prob.u0, at, derivative, self._times)
+        if times.ndim == 0:
             value = value[0]
         return value.numpy(force=True) if self.prob.numpy_output else value
 

@@ -19,6 +19,7 @@ from ._options import SolveOptions, check_positive, check_saveat, check_toleranc
 from ._problems import AbstractProblem
 from ._sensealgs import AbstractSensealg
 from ._solution import Solution
+from ._times import GivenTimes, given_times
 
 Times = Sequence[float] | NDArray[Any] | Tensor
 
@@ -57,7 +58,7 @@ def solve(
         alg: the algorithm; `None` switches between a method for stiff problems and one for others
             ([`DefaultODEAlgorithm`][]).
         saveat: where to save: a number for an interval (t0 and t1 included), times that run strictly in the direction
-            of integration, or `None` for every step.
+            of integration, or `None` for every step. A tensor has a gradient, by `f` at these times.
         abstol: absolute tolerance, a number or a tensor that broadcasts against `u0`.
         reltol: relative tolerance, likewise.
         sensealg: how gradients are computed. On the embedded engine `None` takes [`ForwardDiffSensitivity`][] up to 100
@@ -158,14 +159,15 @@ def solve(
         raise UnsupportedError("compile=True needs the julia engine; leave it out, or pass engine='julia'.")
     algorithm = chosen.default_algorithm(prob) if alg is None else alg
     with _autograd_available():
-        spec = _specify(prob, algorithm, sensealg, options, chosen)
-        raw, u = differentiable_solve(chosen, spec, prob.u0)
+        times = given_times(prob, saveat)
+        spec = _specify(prob, algorithm, sensealg, options, chosen, times)
+        raw, u = differentiable_solve(chosen, spec, prob.u0, times)
     if not raw.retcode.success and verbose:
         warnings.warn(_failure(raw), SolveWarning, stacklevel=2)
     t = torch.tensor(raw.t, dtype=spec.rhs.dtype, device=spec.rhs.device)
     if prob.numpy_output:
         t, u = t.numpy(force=True), u.numpy(force=True)
-    return Solution(t, u, raw.retcode, raw.stats, algorithm, spec.sensealg, chosen.name, prob, chosen, raw)
+    return Solution(t, u, raw.retcode, raw.stats, algorithm, spec.sensealg, chosen.name, prob, chosen, raw, times)
 
 
 def _specify(
@@ -174,13 +176,16 @@ def _specify(
     sensealg: AbstractSensealg | None,
     options: SolveOptions,
     engine: AbstractEngine,
+    times: GivenTimes,
 ) -> SolveSpec:
     """The right-hand side, and the sensealg if a gradient can follow."""
     rhs = engine.prepare(prob, options)
+    rhs.u0_requires_grad |= times.start is not None  # the solution moves with it as it does with u0
     spec = SolveSpec(rhs, prob.tspan, alg, None, options)
-    if not (torch.is_grad_enabled() and (prob.u0.requires_grad or rhs.parameters)):
+    if not (torch.is_grad_enabled() and (rhs.u0_requires_grad or rhs.parameters or times.require_gradient)):
         return spec
-    rhs.check_connected()
+    if rhs.u0_requires_grad or rhs.parameters:
+        rhs.check_connected()
     return replace(spec, sensealg=engine.default_sensealg(spec) if sensealg is None else sensealg)
 
 

@@ -125,3 +125,12 @@ class AbstractEngine(ABC):
 
         `times` run in the direction of integration; `cotangents` has shape `(len(times), *shape)`.
         """
+
+    def differentiable_adjoint(
+        self, raw: RawSolution, times: Sequence[float], cotangents: Tensor, inputs: Sequence[Tensor]
+    ) -> list[Tensor] | None:
+        """As `adjoint`, connected by a graph to `cotangents` and to `inputs`, which are u0 and the owners.
+
+        `None` where that cannot be done.
+        """
+        return None

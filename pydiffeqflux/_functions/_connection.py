@@ -1,6 +1,6 @@
 """What autograd finds behind the output of a function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,12 @@ class Connection:
     Attributes:
         uses_state: whether the state has.
         leaves: the other tensors that have.
+        is_random: whether random numbers are drawn.
     """
 
     uses_state: bool
     leaves: list[Tensor]
+    is_random: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class _Positions:
 
     uses_state: bool
     leaves: tuple[int, ...]
+    is_random: bool
 
 
 def connection_of_snapshot(snapshot: Snapshot) -> Connection:
@@ -38,23 +41,37 @@ def connection_of_snapshot(snapshot: Snapshot) -> Connection:
     found = function.results.get(_Positions)
     if not isinstance(found, _Positions):
         found = function.results[_Positions] = _evaluate(snapshot)
-    return Connection(found.uses_state, [snapshot.inputs[i] for i in found.leaves])
+    return Connection(found.uses_state, [snapshot.inputs[i] for i in found.leaves], found.is_random)
 
 
 def _evaluate(snapshot: Snapshot) -> _Positions:
     state = {i for i, role in enumerate(snapshot.function.roles) if role == 0}
     inputs = [x.detach().clone().requires_grad_(i in state or x.requires_grad) for i, x in enumerate(snapshot.inputs)]
+    before = torch.get_rng_state()
     with torch.enable_grad():
         output = snapshot.function.call(*inputs)
+    is_random = not torch.equal(torch.get_rng_state(), before)
     found = {id(leaf) for leaf in graph_leaves(output)}
     positions = [i for i, x in enumerate(inputs) if id(x) in found]
-    return _Positions(not state.isdisjoint(positions), tuple(i for i in positions if i not in state))
+    return _Positions(not state.isdisjoint(positions), tuple(i for i in positions if i not in state), is_random)
 
 
 def connection_of_call(evaluate: Callable[[Tensor], Any], u: Tensor) -> Connection:
-    """What has a gradient in one evaluation of a function of the state, at a time that it stands for."""
+    """What has a gradient in one evaluation of a function of the state."""
+    before = torch.get_rng_state()
     with torch.enable_grad():
         x = u.detach().clone().requires_grad_()
         output = evaluate(x.clone())  # not the leaf itself: torch has its own error for writing to that
+    is_random = not torch.equal(torch.get_rng_state(), before)
     leaves = graph_leaves(output)
-    return Connection(any(leaf is x for leaf in leaves), [leaf for leaf in leaves if leaf is not x])
+    return Connection(any(leaf is x for leaf in leaves), [leaf for leaf in leaves if leaf is not x], is_random)
+
+
+def joined(connections: Sequence[Connection]) -> Connection:
+    """What has a gradient in some of several evaluations."""
+    leaves = {id(leaf): leaf for connection in connections for leaf in connection.leaves}
+    return Connection(
+        any(connection.uses_state for connection in connections),
+        list(leaves.values()),
+        any(connection.is_random for connection in connections),
+    )

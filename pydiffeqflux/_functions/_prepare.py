@@ -1,6 +1,7 @@
 """From the functions of a problem to what the engines evaluate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._julia_source import JuliaSource
-from ._connection import Connection, connection_of_call, connection_of_snapshot
+from ._connection import Connection, connection_of_call, connection_of_snapshot, joined
 from ._derivatives import graph_leaves
 from ._evaluation import DirectEvaluation, TracedEvaluation
 from ._parameters import Parameters
@@ -65,9 +66,23 @@ def prepare_right_hand_side(
         first(first.u0.clone(), tspan[0])
     if found is None and (traced or preparation.may_have_gradient(connection)):
         found = trace(function, arguments)
-    made = preparation.traced(found) if isinstance(found, Snapshot) else preparation.direct(connection, found)
+    if isinstance(found, Snapshot):
+        made = preparation.traced(found)
+    else:
+        if connection is not None:
+            connection = joined([connection, *_later_connections(first)])
+        made = preparation.direct(connection, found)
     made.nf = first.nf
     return made
+
+
+def _later_connections(rhs: RightHandSide) -> Iterator[Connection]:
+    """Those of a function that is called as it is: it may use some tensors only after a while."""
+    t0, t1 = rhs.tspan
+    for t in (0.5 * (t0 + t1), t1):
+        # at a state that is not the one there, it may fail for good reason
+        with suppress(Exception):
+            yield connection_of_call(lambda u, t=t: rhs(u, t), rhs.u0)
 
 
 @dataclass(frozen=True)
@@ -97,7 +112,7 @@ class _Preparation:
                 parameters.add((q for q in self.function.parameters() if q.requires_grad), as_local=True)
             parameters.add((x for x in snapshot.captured if x.requires_grad), as_local=True)
             found = connection_of_snapshot(snapshot)
-            connection = Connection(found.uses_state, [parameters.local_of(x) for x in found.leaves])
+            connection = Connection(found.uses_state, [parameters.local_of(x) for x in found.leaves], found.is_random)
         rhs = self._make(TracedEvaluation(snapshot, parameters), snapshot=snapshot)
         rhs.connection = connection
         rhs.watch(snapshot.captured)

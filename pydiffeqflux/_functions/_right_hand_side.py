@@ -156,18 +156,27 @@ class RightHandSide:
         return lambda u, t: self.space.to_real(call(torch.view_as_complex(u), t))
 
     def supports_forward_mode(self) -> bool:
-        """Whether `f` can be mapped by `torch.vmap` and all parameters are real and can be replaced."""
+        """Whether `f` can be mapped by `torch.vmap` over states, times and parameters, which must be real."""
         if any(q.is_complex() for q in self.parameters):
             return False
+
+        def evaluate(u: Tensor, t: Tensor, *parameters: Tensor) -> Tensor:
+            return self.functional(parameters)(u, t)
+
+        arguments = [x.detach().unsqueeze(0) for x in (self.u0, self.time(self.tspan[0]), *self.parameters)]
         try:
-            call = self.functional(self.parameters)
             with torch.no_grad():
-                map_over(call, self.u0.unsqueeze(0), self.time(self.tspan[0]).unsqueeze(0))
+                map_over(evaluate, *arguments)
         except (CannotMapError, GradientError):
             return False
         return True
 
     # ---- what the gradient is of
+
+    @property
+    def is_random(self) -> bool:
+        """Whether `f` draws random numbers; not known where no gradient can be wanted."""
+        return self.connection is not None and self.connection.is_random
 
     def check_connected(self) -> None:
         """Refuse an `f` that cuts the graph between its output and everything that can have a gradient.

@@ -22,6 +22,7 @@ class AbstractProblem(ABC):
         u0: initial state.
         tspan: start and end time.
         p: parameters, a nesting of tensors.
+        tspan_tensors: start and end time as they were given, where these were tensors that require a gradient.
         numpy_output: whether solutions are handed out as arrays.
         arguments: the names of what `remake` can replace.
     """
@@ -29,6 +30,7 @@ class AbstractProblem(ABC):
     u0: Tensor
     tspan: tuple[float, float]
     p: Any
+    tspan_tensors: tuple[Tensor | None, Tensor | None]
     numpy_output: bool
     arguments: ClassVar[tuple[str, ...]]
 

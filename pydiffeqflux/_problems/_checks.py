@@ -62,22 +62,22 @@ def as_state(u0: Any) -> Tensor:
 
 def as_tspan(tspan: Any) -> tuple[float, float]:
     """A time span as two numbers."""
-    if isinstance(tspan, Tensor) and tspan.requires_grad:
-        raise InvalidProblemError("tspan requires a gradient, which is not supported; pass tspan.detach().")
     try:
-        t0, t1 = tspan
-        if any(isinstance(t, Tensor) and t.requires_grad for t in (t0, t1)):
-            raise InvalidProblemError("tspan requires a gradient, which is not supported; detach it.")
+        t0, t1 = (t.detach() if isinstance(t, Tensor) else t for t in tspan)
         span = float(t0), float(t1)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, InvalidProblemError):
-            raise
+    except (TypeError, ValueError, RuntimeError):
         raise InvalidProblemError(f"tspan must be two numbers (t0, t1), not {tspan!r}.") from None
     if not all(map(math.isfinite, span)):
         raise InvalidProblemError(f"tspan must be finite, not {span}.")
     if span[0] == span[1]:
         raise InvalidProblemError(f"tspan {span} is empty; t1 must differ from t0.")
     return span
+
+
+def differentiable_times(tspan: Any) -> tuple[Tensor | None, Tensor | None]:
+    """The ends of a time span that has been checked, where they are tensors that require a gradient."""
+    t0, t1 = (t if isinstance(t, Tensor) and t.requires_grad else None for t in tspan)
+    return t0, t1
 
 
 def as_mass_matrix(matrix: Any, u0: Tensor) -> Tensor:

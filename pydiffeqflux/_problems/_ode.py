@@ -10,7 +10,7 @@ from torch import Tensor
 from .._functions import RightHandSide, prepare_right_hand_side
 from .._functions._nesting import as_parameters
 from ._base import AbstractProblem
-from ._checks import as_mass_matrix, as_state, as_tspan, check_callable
+from ._checks import as_mass_matrix, as_state, as_tspan, check_callable, differentiable_times
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class ODEProblem(AbstractProblem):
             returns a tensor of the shape, dtype and device of `u`, and must not modify `u`. `t` is a 0-d tensor.
         u0: initial state, a tensor, array, number or list of any shape; float32, float64, complex64 or complex128.
             Arrays, numbers and lists give a solution in numpy; numbers and lists are taken as float64.
-        tspan: `(t0, t1)`; `t1 < t0` integrates backwards.
+        tspan: `(t0, t1)`; `t1 < t0` integrates backwards. Times may be 0-d tensors, which have gradients.
         p: parameters: a tensor, an array, a number, any nesting of these in dicts, lists and tuples, or `None`.
             Parameters of a module need not be passed: they are found.
         mass_matrix: `None` for the identity, or a real matrix of shape `(N, N)`, N the number of elements of `u0`.
@@ -59,6 +59,7 @@ class ODEProblem(AbstractProblem):
         set_(self, "f", f)
         set_(self, "u0", state)
         set_(self, "tspan", as_tspan(tspan))
+        set_(self, "tspan_tensors", differentiable_times(tspan))
         set_(self, "p", as_parameters(p, dtype=real, device=state.device))
         set_(self, "mass_matrix", None if mass_matrix is None else as_mass_matrix(mass_matrix, state))
         set_(self, "numpy_output", not isinstance(u0, Tensor))

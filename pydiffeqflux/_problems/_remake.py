@@ -28,6 +28,9 @@ def remake(prob: Problem, **changes: Any) -> Problem:
         if name not in names:
             raise InvalidProblemError(f"remake knows {', '.join(names)}, not {name!r}.")
     arguments = {name: getattr(prob, name) for name in names} | changes
+    if "tspan" not in changes:
+        pairs = zip(prob.tspan, prob.tspan_tensors, strict=True)
+        arguments["tspan"] = tuple(t if given is None else given for t, given in pairs)
     if "u0" not in changes and prob.numpy_output:
         arguments["u0"] = prob.u0.numpy()
     return type(prob)(**arguments)

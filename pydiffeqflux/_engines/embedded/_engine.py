@@ -75,7 +75,7 @@ class EmbeddedEngine(AbstractEngine):
     def solve(self, spec: SolveSpec) -> RawSolution:
         spec = spec.with_concrete_algorithm(large=algs.KenCarp4())
         rhs, options, t0, strategy = spec.rhs, spec.options, spec.tspan[0], strategy_of(spec.sensealg)
-        taped = strategy.taped(spec.alg, rhs.numel)
+        taped = strategy.taped(spec.alg, rhs)
         if rhs.mass_matrix is not None:
             with torch.no_grad():
                 check_consistent(rhs, t0, options)

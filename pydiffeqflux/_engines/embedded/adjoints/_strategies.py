@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...._algorithms import AbstractAlgorithm
 from ...._errors import SolverError
+from ...._functions import RightHandSide
 from ...._sensealgs import (
     AbstractSensealg,
     BacksolveAdjoint,
@@ -28,8 +29,8 @@ Gradients = tuple[Tensor, list[Tensor]]
 class Strategy(AbstractStrategy[S]):
     """What the embedded engine does for one sensealg."""
 
-    def taped(self, alg: AbstractAlgorithm, n: int) -> bool:
-        """Whether the forward solve of N states records a graph for it."""
+    def taped(self, alg: AbstractAlgorithm, rhs: RightHandSide) -> bool:
+        """Whether the forward solve records a graph for it."""
         return False
 
     @abstractmethod
@@ -49,8 +50,9 @@ class Reverse(Strategy[ReverseDiffAdjoint]):
 
     keep = Kept.STEPS
 
-    def taped(self, alg: AbstractAlgorithm, n: int) -> bool:
-        return _discrete.is_taped(alg, n)
+    def taped(self, alg: AbstractAlgorithm, rhs: RightHandSide) -> bool:
+        # what was drawn at random is drawn once
+        return rhs.is_random or _discrete.is_taped(alg, rhs.numel)
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         record, rhs = raw.record, raw.spec.rhs
