@@ -45,6 +45,8 @@ class Checks:
             value = guard.value
             if guard.guard_type in ("CONSTANT_MATCH", "EQUALS_MATCH") and type(value) is float and value == 0.0:
                 self.zeros.append(_Zero(compile(guard.name, "<guard>", "eval"), math.copysign(1.0, value)))
+            elif any(map(_is_of_an_argument, guard.orig_guard.code_list or ())):
+                self.refusal = Refusal(DEPENDS_ON_VALUES)
             elif guard.has_value:
                 self.refusal = self.refusal or _refuse(value)
         return [True] * len(guards)
@@ -54,6 +56,18 @@ class Checks:
         if self.zeros and any(math.copysign(1.0, eval(zero.expression, scope)) != zero.sign for zero in self.zeros):
             return Refusal("it reads a number zero whose sign has changed")
         return self.refusal
+
+
+DEPENDS_ON_VALUES = "it depends on values, not only on shapes"
+"""Why a function is refused that branches on its arguments: what is traced serves for all values."""
+
+
+def _is_of_an_argument(condition: str) -> bool:
+    """Whether a guard is a condition on the contents of an argument, as of `if t < 1`.
+
+    That numbers are no NaN is a condition of all numbers that are read.
+    """
+    return "L['arguments']" in condition and ".item()" in condition and not condition.startswith("not math.isnan(")
 
 
 def _refuse(value: Any) -> Refusal | None:

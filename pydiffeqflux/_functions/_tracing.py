@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.utils._python_dispatch import _disable_current_modes
 
-from ._checks import Checks
+from ._checks import DEPENDS_ON_VALUES, Checks
 from ._lines import innermost_line
 from ._nesting import leaves
 from ._pure import PureFunction, Refusal, Snapshot
@@ -227,8 +227,8 @@ def _quiet() -> Iterator[None]:
 
 
 _REASONS = {
-    "Data-dependent": "it depends on values, not only on shapes",
-    "Could not guard on data-dependent": "it depends on values, not only on shapes",
+    "Data-dependent": DEPENDS_ON_VALUES,
+    "Could not guard on data-dependent": DEPENDS_ON_VALUES,
     "torch.jit": "it has parts in TorchScript, whose attributes cannot be watched",
     "Attempted to wrap sparse": "it uses sparse tensors",
     "side effects happened": "it changes something when it is called, which compiled code would not do",

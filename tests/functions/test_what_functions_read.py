@@ -476,6 +476,39 @@ def test_a_reset_of_the_tracer_does_no_harm():
     assert _known(f)[1] == 1
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda u, p, t: u if t < 1.0 else -u,
+        lambda u, p, t: u if float(t) < 1.0 else -u,
+        lambda u, p, t: u if int(t) == 0 else -u,
+        lambda u, p, t: u * [1.0, 2.0, 3.0][int(t)],
+        lambda u, p, t: u * {0: 1.0, 1: 2.0, 2: 3.0}[int(t)],
+        lambda u, p, t: u * p[min(int(t), 1)],
+        lambda u, p, t: u if float(p[0]) < 1.5 else -u,
+        lambda u, p, t: u if u.sum() < 4.0 else -u,
+        lambda u, p, t: u[: int(p[1])].sum() * u,
+        lambda u, p, t: sum((u for _ in range(int(t))), u),
+        lambda u, p, t: u * float(t),
+        lambda u, p, t: u * max(0.0, t.item() - 1.0),
+        lambda u, p, t: u * round(float(t)),
+        lambda u, p, t: u * bool(t),
+    ],
+    ids=range(14),
+)
+def test_what_is_traced_serves_for_all_values_of_the_arguments(f):
+    p = [tensor(1.0), tensor(2.0)]
+    found = trace(f, (U, p, tensor(0.5)))
+    if isinstance(found, Refusal):
+        return
+    for u in (U, -U):
+        for t in (0.0, 1.25, 2.5):
+            for values in (p, [tensor(2.0), tensor(1.0)]):
+                arguments = (u, *values, tensor(t))
+                inputs = [x if role < 0 else arguments[role] for x, role in _inputs(found)]
+                assert torch.equal(found.function.call(*inputs), f(u, values, tensor(t)))
+
+
 # ---- memory
 
 
