@@ -32,6 +32,7 @@ class RightHandSide:
 
     Attributes:
         u0: the initial state, real and detached.
+        tspan: the time span.
         u0_requires_grad: whether the user's initial state does.
         mass_matrix: that of the problem.
         space: what states look like.
@@ -66,7 +67,7 @@ class RightHandSide:
         self._evaluation = evaluation
         self._outputs = OutputOwner()
         self._call = self._call_complex if space.is_complex else evaluation
-        self._tspan = tspan
+        self.tspan = tspan
         self._eye: Tensor | None = None
         self._given = Watch((*parameters.owners, *leaves(parameters.p)))
         self._captured = Watch(())
@@ -161,7 +162,7 @@ class RightHandSide:
         try:
             call = self.functional(self.parameters)
             with torch.no_grad():
-                map_over(call, self.u0.unsqueeze(0), self.time(self._tspan[0]).unsqueeze(0))
+                map_over(call, self.u0.unsqueeze(0), self.time(self.tspan[0]).unsqueeze(0))
         except (CannotMapError, GradientError):
             return False
         return True
@@ -194,7 +195,7 @@ class RightHandSide:
 
     def _depends_on_inputs(self) -> bool:
         """Whether other states and parameters give another output, at one of three times."""
-        u, (t0, t1) = self.u0, self._tspan
+        u, (t0, t1) = self.u0, self.tspan
         try:
             other = self.functional([_moved(q.detach()) for q in self.parameters])
         except GradientError:

@@ -6,11 +6,11 @@ import torch
 
 from pydiffeqflux._engines.julia import _bridge
 from pydiffeqflux._engines.julia._arguments import address
-from pydiffeqflux._engines.julia.compiler import _functions  # noqa: F401 - registers the rules
+from pydiffeqflux._engines.julia.compiler import _programs  # noqa: F401 - registers the rules
+from pydiffeqflux._engines.julia.compiler._emission import emit
 from pydiffeqflux._engines.julia.compiler._lowering import JULIA_TYPES, RULES, Lowering
 from pydiffeqflux._engines.julia.compiler._observer import Observer
 from pydiffeqflux._engines.julia.compiler._program import Array, Place, Program, contiguous_strides
-from pydiffeqflux._engines.julia.compiler._source import emit
 from pydiffeqflux._engines.julia.compiler._trace import trace
 
 _names = itertools.count()

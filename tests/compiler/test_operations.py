@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from lowered import compare, lowered, pulled, run, worst
 
-from pydiffeqflux._engines.julia.compiler._source import BLAS_THRESHOLD
+from pydiffeqflux._engines.julia.compiler._emission import BLAS_THRESHOLD
 from pydiffeqflux._engines.julia.compiler._trace import CannotCompileError
 
 pytestmark = pytest.mark.julia

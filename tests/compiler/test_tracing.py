@@ -8,14 +8,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from problems import tensor
 
-from pydiffeqflux._engines.julia.compiler._functions import (
-    Inputs,
-    TracedFunction,
-    derivative_program,
-    pull_both_program,
-    pull_tangent_program,
-)
+from pydiffeqflux._engines.julia.compiler._programs import derivative_program, pull_both_program, pull_tangent_program
 from pydiffeqflux._engines.julia.compiler._trace import CannotCompileError
+from pydiffeqflux._engines.julia.compiler._traced import Inputs, TracedFunction
 
 SCALE = tensor(2.0)
 WEIGHTS = tensor([2.0, 1.0, 0.5])
@@ -25,8 +20,8 @@ CONDITION = torch.tensor([True, False, True])
 
 
 def _traced(f, *, tensors=(), wanted=()):
-    inputs = Inputs(torch.zeros(3, dtype=torch.float64), [], tensor(0.0))
-    return TracedFunction(lambda u, leaves, t: f(u), inputs, tensors, wanted)
+    inputs = Inputs({"u": torch.zeros(3, dtype=torch.float64)}, [], tensor(0.0))
+    return TracedFunction(lambda u, t: f(u), inputs, tensors, wanted)
 
 
 def _gradient(f, u):
@@ -99,7 +94,7 @@ def test_positions_are_computed(f):
     assert traced.reads == []
     derivative_program(traced.bind(()))
     for u in (tensor([0.3, -0.2, 0.5]), tensor([-2.5, 6.0, 5.0]), tensor([1.2, 3.0, -9.0])):
-        assert torch.equal(traced.bind(())(u, [], [], tensor(0.0)), f(u))
+        assert torch.equal(traced.bind(())([u], [], [], tensor(0.0)), f(u))
 
 
 def _writes_to_a_row(u):
@@ -123,7 +118,7 @@ def test_writes_at_computed_positions_are_refused(f):
 def test_an_empty_condition():
     none = torch.tensor([False, False, False])
     traced = _traced(lambda u: u + u[none].sum())
-    assert traced.bind(())(tensor([1.0, 2.0, 3.0]), [], [], tensor(0.0)).tolist() == [1.0, 2.0, 3.0]
+    assert traced.bind(())([tensor([1.0, 2.0, 3.0])], [], [], tensor(0.0)).tolist() == [1.0, 2.0, 3.0]
 
 
 def _sets_where(u):
@@ -140,7 +135,7 @@ def test_captured_conditions_are_read(f):
     assert any(source is CONDITION for source in traced.reads)
     derivative_program(traced.bind(()))
     u = tensor([0.3, -0.2, 0.5])
-    assert torch.equal(traced.bind(())(u, [], [], tensor(0.0)), f(u))
+    assert torch.equal(traced.bind(())([u], [], [], tensor(0.0)), f(u))
 
 
 @pytest.mark.parametrize(
@@ -210,8 +205,8 @@ def test_gradients_are_cut_where_torch_cuts_them(f):
     traced = _traced(f)
     for u in (tensor([0.3, -0.2, 0.5]), tensor([150.0, 101.0, 99.0])):
         t = tensor(0.0)
-        assert torch.equal(traced.bind(())(u, [], [], t), f(u))
-        torch.testing.assert_close(_gradient(lambda x, t=t: traced.bind(())(x, [], [], t), u), _gradient(f, u))
+        assert torch.equal(traced.bind(())([u], [], [], t), f(u))
+        torch.testing.assert_close(_gradient(lambda x, t=t: traced.bind(())([x], [], [], t), u), _gradient(f, u))
 
 
 def _writes_without_gradient(u):
@@ -301,12 +296,12 @@ def test_tensors_that_nobody_else_has_are_kept():
     traced = _traced(lambda u: u + torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
     gc.collect()
     u = tensor([1.0, 1.0, 1.0])
-    assert traced.bind(())(u, [], [], tensor(0.0)).tolist() == [2.0, 3.0, 4.0]
+    assert traced.bind(())([u], [], [], tensor(0.0)).tolist() == [2.0, 3.0, 4.0]
 
 
 def test_the_inputs_are_not_kept():
     u, leaf = torch.zeros(3, dtype=torch.float64), torch.zeros(1000, 1000, dtype=torch.float64)
-    traced = TracedFunction(lambda u, leaves, t: u * leaves[0].sum(), Inputs(u, [leaf], tensor(0.0)))
+    traced = TracedFunction(lambda u, p, t: u * p.sum(), Inputs({"u": u}, [leaf], tensor(0.0)))
     kept = traced.inputs.leaves[0]
     assert kept.shape == leaf.shape
     assert kept.untyped_storage().nbytes() == 8
@@ -318,4 +313,4 @@ def test_a_parameter_read_twice_is_one():
     bound = traced.bind(())
     assert len(bound.parameters) == 1
     u = tensor([1.0, 1.0, 1.0])
-    assert torch.equal(bound(u, [], [2 * w], tensor(0.0)), 2 * w * u + 4 * w * w)
+    assert torch.equal(bound([u], [], [2 * w], tensor(0.0)), 2 * w * u + 4 * w * w)

@@ -314,10 +314,18 @@ OTHER = (
     "F.conv1d(x, torch.ones(2, x.shape[-2], 2, dtype=x.dtype))", "F.conv1d(x, torch.ones(3, 1, 2, dtype=x.dtype), groups=x.shape[-2])", "F.conv1d(x, torch.ones(2, x.shape[-2], 2, dtype=x.dtype), padding='same')", "F.conv1d(x, torch.ones(2, x.shape[-2], 1, dtype=x.dtype), stride=2, padding=1, dilation=2)", "F.conv2d(x, torch.ones(2, 2, 2, 2, dtype=x.dtype))", "F.conv2d(x, torch.ones(4, 1, 2, 2, dtype=x.dtype), torch.ones(4, dtype=x.dtype), groups=2)", "F.conv2d(x, torch.ones(2, 2, 2, 3, dtype=x.dtype), stride=(2, 1), padding=(0, 1), dilation=(1, 2))", "F.conv2d(x, torch.ones(2, 2, 9, 9, dtype=x.dtype), padding=4)", "F.conv3d(x.unsqueeze(1), torch.ones(1, 1, 1, 2, 2, dtype=x.dtype))",
     "F.conv_transpose1d(x, torch.ones(x.shape[-2], 2, 2, dtype=x.dtype))", "F.conv_transpose2d(x, torch.ones(2, 3, 2, 2, dtype=x.dtype), stride=2, output_padding=1)", "F.conv_transpose2d(x, torch.ones(2, 1, 2, 2, dtype=x.dtype), padding=1, groups=2)", "F.unfold(x, 2)", "F.fold(x.reshape(2, 8, -1)[..., :4], (3, 3), 2)",
     "F.avg_pool1d(x, 2)", "F.avg_pool1d(x, 2, padding=1)", "F.avg_pool2d(x, 2)", "F.avg_pool2d(x, (2, 1), 1)", "F.avg_pool2d(x, 2, 1, 1)", "F.avg_pool2d(x, 2, 1, 1, count_include_pad=False)", "F.avg_pool2d(x, 2, ceil_mode=True)", "F.avg_pool2d(x, 2, divisor_override=3)", "F.avg_pool3d(x, 2)", "F.max_pool1d(x, 2)", "F.max_pool2d(x, 2)", "F.max_pool2d(x, 2, 1, 1)", "F.max_pool2d(x, 2, return_indices=True)", "F.max_pool2d(x, 2, ceil_mode=True)", "F.max_pool3d(x, 2)", "F.lp_pool2d(x, 2, 2)", "F.adaptive_avg_pool1d(x, 2)", "F.adaptive_avg_pool2d(x, (3, 1))", "F.adaptive_avg_pool2d(x, None)", "F.adaptive_max_pool2d(x, 2)", "F.adaptive_avg_pool3d(x, 1)",
-    "F.interpolate(x, scale_factor=2)", "F.interpolate(x, size=(7, 3))", "F.interpolate(x, size=7)", "F.interpolate(x, scale_factor=1.5)", "F.interpolate(x, scale_factor=2, mode='bilinear')", "F.interpolate(x, size=(3, 9), mode='bilinear', align_corners=True)", "F.interpolate(x, scale_factor=2, mode='bicubic')", "F.interpolate(x, scale_factor=2, mode='linear')", "F.interpolate(x, size=(3, 3), mode='area')", "F.interpolate(x, scale_factor=2, mode='nearest-exact')", "F.interpolate(x, scale_factor=2.0, recompute_scale_factor=True)", "F.grid_sample(x, torch.zeros(2, 1, 1, 2, dtype=x.dtype), align_corners=False)",
+    "F.interpolate(x[0], scale_factor=2)", "F.pad(x.unsqueeze(0), (1, 2, 0, 1, 1, 0), mode='replicate')", "F.interpolate(x, scale_factor=2)", "F.interpolate(x, size=(7, 3))", "F.interpolate(x, size=7)", "F.interpolate(x, scale_factor=1.5)", "F.interpolate(x, scale_factor=2, mode='bilinear')", "F.interpolate(x, size=(3, 9), mode='bilinear', align_corners=True)", "F.interpolate(x, scale_factor=2, mode='bicubic')", "F.interpolate(x, scale_factor=2, mode='linear')", "F.interpolate(x, size=(3, 3), mode='area')", "F.interpolate(x, scale_factor=2, mode='nearest-exact')", "F.interpolate(x, scale_factor=2.0, recompute_scale_factor=True)", "F.grid_sample(x, torch.zeros(2, 1, 1, 2, dtype=x.dtype), align_corners=False)",
     # deep
     "repeated(torch.sin, x, 400)", "repeated(lambda y: y.flip(0), x, 400)", "repeated(lambda y: y.unsqueeze(0).squeeze(0) + y, x, 100)", "repeated(lambda y: torch.ones_like(y).flip(0) * y, x, 150)",
 )  # fmt: skip
+
+
+def brief():
+    """One of each operation."""
+    yield from (f"x.{name}()" for name in UNARY)
+    yield from (f"torch.{name}(x, x + 1)" for name in PAIRS)
+    yield from (f"x.{name}(0)" for name in ALONG)
+    yield from OTHER
 
 
 def expressions():

@@ -1,21 +1,18 @@
 """The worked example of the page on methods, and what is wrong with tables that are."""
 
-import doctest
-from pathlib import Path
-
 import numpy as np
 import pytest
+from pages import run_page
 from problems import decay, lotka_volterra, relative, tensor
 
 import pydiffeqflux as de
 from pydiffeqflux import _tableaus
 
-PAGE = Path(__file__).parents[2] / "docs/extending/algorithm.md"
 MIDPOINT = {"order": 2, "c": [0, 0.5], "a": [[], [0.5]], "b": [0, 1]}
 
 
 def test_the_page():
-    result = doctest.testfile(str(PAGE), module_relative=False)
+    result = run_page("extending/algorithm.md")
     assert result.attempted > 10
     assert result.failed == 0
 

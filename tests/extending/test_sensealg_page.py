@@ -1,9 +1,7 @@
 """The worked example of the page on sensitivity algorithms, and the tables of the engines."""
 
-import doctest
-from pathlib import Path
-
 import pytest
+from pages import run_page
 from problems import decay, tensor
 
 import pydiffeqflux as de
@@ -11,7 +9,6 @@ from pydiffeqflux._engines.embedded.adjoints import STRATEGIES
 from pydiffeqflux._engines.julia import JuliaEngine
 from pydiffeqflux._engines.julia import _strategies as julia
 
-PAGE = Path(__file__).parents[2] / "docs/extending/sensealg.md"
 KNOWN = {
     cls
     for cls in vars(de).values()
@@ -29,7 +26,7 @@ def _own_table():
 
 @pytest.mark.usefixtures("_own_table")
 def test_the_page():
-    result = doctest.testfile(str(PAGE), module_relative=False)
+    result = run_page("extending/sensealg.md")
     assert result.attempted > 10
     assert result.failed == 0
 

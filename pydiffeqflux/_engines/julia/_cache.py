@@ -88,9 +88,10 @@ class Cache:
 
     def _announce(self, refusal: Refusal | CannotCompileError, *, required: bool) -> None:
         if required:
+            cause = refusal if isinstance(refusal, Exception) else None
             raise UnsupportedError(
                 f"f cannot be compiled to Julia: {refusal}. Leave compile out to have it called back."
-            )
+            ) from cause
         if not refusal.announced:
             refusal.announced = True
             warnings.warn(

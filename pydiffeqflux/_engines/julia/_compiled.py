@@ -3,38 +3,30 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction
-from torch.overrides import TorchFunctionMode
 
 from ..._errors import UnsupportedError
-from ..._functions import RightHandSide, directional_derivative, graph_nodes
+from ..._functions import RightHandSide
 from ._arguments import address
 from ._bridge import Bridge, Handle
 from ._callbacks import Poll, Products
-from .compiler._functions import (
-    BoundFunction,
-    Inputs,
-    Source,
-    TracedFunction,
+from ._verification import GENERIC, agrees, captured_parameters, expectation, points
+from .compiler._emission import JuliaCode, emit
+from .compiler._location import locate
+from .compiler._lowering import JULIA_TYPES
+from .compiler._program import Array, Program
+from .compiler._programs import (
     derivative_program,
     pull_both_program,
     pull_parameters_program,
     pull_state_program,
     pull_tangent_program,
-    sources,
-    take,
 )
-from .compiler._location import locate
-from .compiler._lowering import JULIA_TYPES
-from .compiler._program import Array, Program
 from .compiler._replay import Replay
-from .compiler._source import Source as JuliaCode
-from .compiler._source import emit
 from .compiler._trace import CannotCompileError
+from .compiler._traced import BoundFunction, Inputs, Origin, TracedFunction, origins, take
 
 
 @dataclass(eq=False)
@@ -50,7 +42,7 @@ class _Loaded:
 
     handle: Handle
     code: JuliaCode
-    constants: list[Source]
+    constants: list[Origin]
     addresses: list[int] = field(default_factory=list)
 
     def set_constants(self, bridge: Bridge, dense: list[Tensor]) -> None:
@@ -63,10 +55,6 @@ class _Loaded:
 
 def _types(arrays: list[Array]) -> str:
     return ",".join(f"{JULIA_TYPES[array.dtype]}:{array.size}" for array in arrays)
-
-
-GENERIC = "f_generic"
-"""The function for other number types than that of the state."""
 
 
 def digest(tensor: Tensor) -> bytes:
@@ -117,24 +105,17 @@ def trace_right_hand_side(rhs: RightHandSide) -> TracedFunction:
     assert rhs.snapshot is not None
     if rhs.is_complex:
         raise CannotCompileError("complex states are not supported")
-    parameters = [*rhs.leaves, *_captured_parameters(rhs)]
+    parameters = [*rhs.leaves, *captured_parameters(rhs)]
     if any(q.dtype != rhs.dtype or q.device.type != "cpu" for q in parameters):
         raise CannotCompileError("its parameters have another dtype or device than u")
     if any(x.device.type != "cpu" for x in rhs.snapshot.captured):
         raise CannotCompileError("it reads tensors that are not on the CPU")
     replay = Replay(rhs.snapshot.function, rhs.snapshot.inputs)
-    inputs = Inputs(rhs.u0, rhs.leaves, rhs.time(0.0))
+    inputs = Inputs({"u": rhs.u0}, rhs.leaves, rhs.time(0.0))
     try:
-        return TracedFunction(replay, inputs, rhs.snapshot.captured, _captured_parameters(rhs))
+        return TracedFunction(replay, inputs, rhs.snapshot.captured, captured_parameters(rhs))
     except CannotCompileError as error:
         raise CannotCompileError(error.reason, error.where or replay.line, error.operation) from error
-
-
-def _captured_parameters(rhs: RightHandSide) -> list[Tensor]:
-    """Those of the tensors that the function has captured which gradients belong to."""
-    assert rhs.snapshot is not None
-    owners = {id(owner) for owner in rhs.owners}
-    return [x for x in rhs.snapshot.captured if id(x) in owners]
 
 
 class CompiledFunction:
@@ -153,7 +134,7 @@ class CompiledFunction:
         self._n = rhs.numel
         self._traced = trace_right_hand_side(rhs)
         tensors = _captured(rhs)
-        self._reads = [(source, digest(take(source, tensors))) for source in self._traced.reads]
+        self._reads = [(origin, digest(take(origin, tensors))) for origin in self._traced.reads]
         self._loaded: dict[str, _Loaded] = {}
         self._assembled: dict[Needs, Handle] = {}
         self._refused: dict[Needs, CannotCompileError] = {}
@@ -161,7 +142,7 @@ class CompiledFunction:
     def is_current(self, rhs: RightHandSide) -> bool:
         """Whether the tensors whose contents were taken to be constant have not changed."""
         tensors = _captured(rhs)
-        return all(digest(take(source, tensors)) == contents for source, contents in self._reads)
+        return all(digest(take(origin, tensors)) == contents for origin, contents in self._reads)
 
     # ---- functions
 
@@ -173,35 +154,26 @@ class CompiledFunction:
             code = emit(program, name, generic=generic)
             buffers = "" if generic else _types(code.buffers)
             number = self._bridge.call("compiled_function", code.text, name, buffers, _types(code.constants))
-            constants = sources([program.constants[array] for array in code.constants], tensors)
+            constants = origins([program.constants[array] for array in code.constants], tensors)
             loaded = _Loaded(self._bridge.keep(number), code, constants)
-            if not generic:
-                self._verify(name, loaded, rhs)
+            self._verify(name, loaded, rhs)
             self._loaded[name] = loaded
         return self._loaded[name]
 
     def _verify(self, name: str, loaded: _Loaded, rhs: RightHandSide) -> None:
-        """Compare with torch at a state near the initial one: code that differs must not be used."""
-        generator = torch.Generator().manual_seed(0)
-        u, λ, g = (torch.randn(rhs.shape, generator=generator, dtype=rhs.dtype) for _ in range(3))
-        u = rhs.u0 + 0.01 * (1.0 + rhs.u0.abs()) * u
-        p, t, τ = self.flat_parameters(rhs), 0.5, 2.0
-        tensors = _captured(rhs)
-        expected = _expected(name, rhs, u, λ, t, (g, τ))
-        if name == "pull_tangent":
-            λ = torch.cat([λ.reshape(-1), g.reshape(-1), λ.new_tensor([τ])])
-        out = torch.empty_like(expected)
-        dense = _dense(loaded.constants, tensors)
-        loaded.set_constants(self._bridge, dense)
-        at_λ = address(λ) if name.startswith("pull") else 0
-        self._bridge.call(
-            "evaluate_compiled", loaded.handle.number, self._single, address(out), out.numel(), at_λ, λ.numel(),
-            address(u), u.numel(), address(p), p.numel(), t,
-        )  # fmt: skip
-        scale = expected[expected.isfinite()].abs().max().item() if bool(expected.isfinite().any()) else 1.0
-        tolerance = (1e-3 if self._single else 1e-9) * max(scale, 1.0)
-        if not torch.allclose(out, expected, rtol=0.0, atol=tolerance, equal_nan=True):
-            raise CannotCompileError("the compiled code does not give what torch gives")
+        """Compare with torch at some states: code that differs must not be used."""
+        loaded.set_constants(self._bridge, _dense(loaded.constants, _captured(rhs)))
+        p = self.flat_parameters(rhs)
+        for point in points(rhs):
+            expected, noise = expectation(name, rhs, point)
+            out = torch.empty_like(expected)
+            λ = point.cotangent(name)
+            self._bridge.call(
+                "evaluate_compiled", loaded.handle.number, self._single, address(out), out.numel(), address(λ),
+                λ.numel(), address(point.u), point.u.numel(), address(p), p.numel(), point.t,
+            )  # fmt: skip
+            if not agrees(out, expected, noise):
+                raise CannotCompileError("the compiled code does not give what torch gives")
 
     # ---- parameters
 
@@ -261,59 +233,8 @@ def _captured(rhs: RightHandSide) -> list[Tensor]:
     return rhs.snapshot.captured
 
 
-def _dense(constants: list[Source], tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [take(source, tensors).detach().contiguous() for source in constants]
-
-
-def _expected(name: str, rhs: RightHandSide, u: Tensor, λ: Tensor, t: float, direction: tuple[Tensor, float]) -> Tensor:
-    """What torch gives, flat."""
-    if name in ("f", GENERIC):
-        with torch.no_grad():
-            return rhs.unchecked(u, rhs.time(t)).reshape(-1)
-    captured = [rhs.local_of(x) for x in _captured_parameters(rhs)]
-    with torch.enable_grad():
-        x, time = u.detach().requires_grad_(), rhs.time(t).requires_grad_()
-        leaves = [leaf.detach().requires_grad_() for leaf in rhs.leaves]
-        f = rhs.with_leaves(leaves)
-        k, cotangent = _without_hooks(lambda: f(x, time)), λ
-        if name == "pull_tangent":
-            k = directional_derivative(k, (x, time), λ, direction)
-            cotangent = torch.ones_like(k)
-        wanted = [] if name == "pull_parameters" else [x]
-        if name != "pull_state":
-            # a zero stands for no parameters
-            wanted += [*leaves, *captured] or [torch.zeros(1, dtype=rhs.dtype, requires_grad=True)]
-        gradients: Sequence[Tensor | None] = [None] * len(wanted)
-        if k.requires_grad:
-            try:
-                gradients = torch.autograd.grad(k, wanted, cotangent, allow_unused=True)
-            except RuntimeError as error:  # an operation without second derivative
-                raise CannotCompileError(f"torch cannot differentiate it: {error}") from error
-    pairs = zip(gradients, wanted, strict=True)
-    return torch.cat([(torch.zeros_like(q) if g is None else g.detach()).reshape(-1) for g, q in pairs])
-
-
-def _without_hooks(evaluate: Callable[[], Tensor]) -> Tensor:
-    """What `evaluate` returns, with a graph that only torch's own operations made.
-
-    Raises:
-        CannotCompileError: the gradient passes through code of the user's, which tracing does not see.
-    """
-    with _Hooks() as hooks:
-        k = evaluate()
-    if hooks.registered or any(isinstance(node, BackwardCFunction) for node in graph_nodes(k)):
-        raise CannotCompileError("its gradient is made by a custom autograd.Function or by hooks")
-    return k
-
-
-class _Hooks(TorchFunctionMode):
-    """Notes whether tensors are given hooks."""
-
-    registered = False
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.registered |= func is Tensor.register_hook
-        return func(*args, **(kwargs or {}))
+def _dense(constants: list[Origin], tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [take(origin, tensors).detach().contiguous() for origin in constants]
 
 
 def with_line(error: CannotCompileError, rhs: RightHandSide) -> CannotCompileError:
@@ -321,7 +242,7 @@ def with_line(error: CannotCompileError, rhs: RightHandSide) -> CannotCompileErr
     line = error.where
     if not line and error.operation:
         line = locate(lambda u, t: rhs.function(u, rhs.p, t), (rhs.u0, rhs.time(0.0)), error.operation)
-    return CannotCompileError(error.reason, line, error.operation)
+    return error.at(line)
 
 
 def generated_source(rhs: RightHandSide) -> str:
@@ -335,5 +256,5 @@ def generated_source(rhs: RightHandSide) -> str:
         bound = trace_right_hand_side(rhs).bind(_captured(rhs))
         texts = [emit(_PROGRAMS[name](bound), name).text for name in filter(None, needs.functions)]
     except CannotCompileError as error:
-        raise UnsupportedError(f"f cannot be compiled to Julia: {with_line(error, rhs)}.") from None
+        raise UnsupportedError(f"f cannot be compiled to Julia: {with_line(error, rhs)}.") from error
     return "\n\n".join(texts) + "\n"

@@ -201,6 +201,8 @@ def avg_pool2d(
 ) -> Value:
     """Means over windows."""
     kernel, stride, padding, divisor = _pooling(kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    if not x.dtype.is_floating_point:
+        not_covered("means of integers")
     frame = _padded(lowering, x, padding, 2)
     shape = tuple(lowering.result.shape)
     place = lowering.new_place(shape, x.dtype)

@@ -96,8 +96,8 @@ def index_put(
         chosen = lowering.pointwise(a.shape, a.dtype, "({0} + {1})", [a, one]) if accumulate else one
         return lowering.pointwise(a.shape, a.dtype, "ifelse({0}, {1}, {2})", [mask, chosen, a])
     shape, remap = _advanced(lowering, a.shape, indices)
-    # the dimensions that it has more are of size 1
-    values = lowering.reshape(values, values.shape[max(len(values.shape) - len(shape), 0) :])
+    excess = max(len(values.shape) - len(shape), 0)  # dimensions of size 1
+    values = lowering.reshape(values, values.shape[excess:])
     return _written(lowering, a, shape, remap, lowering.broadcast(values, shape), accumulate=accumulate)
 
 

@@ -122,7 +122,13 @@ def div(lowering: Lowering, a: Operand, b: Operand) -> Value:
     return lowering.elementwise("({0} / {1})" if lowering.result.dtype.is_floating_point else "div({0}, {1})", a, b)
 
 
-@rule("prims.bitwise_not", "aten.logical_not")
+@rule("aten.logical_not")
+def logical_not(lowering: Lowering, a: Value) -> Value:
+    """Negation of a condition, or whether a number is zero."""
+    return lowering.elementwise("(!{0})" if a.dtype == torch.bool else "({0} <= 0 && {0} >= 0)", a)
+
+
+@rule("prims.bitwise_not")
 def bitwise_not(lowering: Lowering, a: Value) -> Value:
     """Negation of a condition, or of the bits of an integer."""
     return lowering.elementwise("(!{0})" if a.dtype == torch.bool else "(~{0})", a)
@@ -152,6 +158,12 @@ def polygamma(lowering: Lowering, order: int, a: Value) -> Value:
 def softshrink_backward(lowering: Lowering, gradient: Value, a: Value, width: float) -> Value:
     """The gradient where the argument lies outside of a band around zero."""
     return lowering.elementwise("ifelse(abs({1}) <= {2}, zero({0}), {0})", gradient, a, width)
+
+
+@rule("aten.hardshrink_backward")
+def hardshrink_backward(lowering: Lowering, gradient: Value, a: Value, width: float) -> Value:
+    """The same."""
+    return softshrink_backward(lowering, gradient, a, width)
 
 
 @rule("prims.convert_element_type")

@@ -11,7 +11,7 @@ from ...._functions import PureFunction
 
 
 class Replay:
-    """A traced function of a state, the tensors of `p` and a time, at some captured tensors.
+    """A traced function of its flat arguments, at some captured tensors.
 
     Attributes:
         line: the line of the user's code that the latest operation came from.
@@ -21,8 +21,7 @@ class Replay:
         self.line = ""
         self._function, self._inputs = function, inputs
 
-    def __call__(self, u: Tensor, leaves: list[Tensor], t: Tensor) -> Tensor:
-        arguments = [u, *leaves, t]
+    def __call__(self, *arguments: Tensor) -> Tensor:
         pairs = zip(self._inputs, self._function.roles, strict=True)
         inputs = [x if role < 0 else arguments[role] for x, role in pairs]
         return _Interpreter(self).run(*inputs)[0]

@@ -23,6 +23,7 @@ from ._program import (
     Statement,
     loads,
 )
+from ._refusals import internal_errors
 
 BLAS_THRESHOLD = 20_000
 """Products of fewer multiplications than this are faster as loops than as a call of BLAS."""
@@ -61,7 +62,7 @@ class _Lines:
 
 
 @dataclass
-class Source:
+class JuliaCode:
     """Julia source, and what its function is called with.
 
     Attributes:
@@ -75,8 +76,13 @@ class Source:
     constants: list[Array]
 
 
-def emit(program: Program, name: str, *, generic: bool = False) -> Source:
+def emit(program: Program, name: str, *, generic: bool = False) -> JuliaCode:
     """The source of a program. A generic one takes any number type, and makes its own buffers."""
+    with internal_errors("the writing of Julia source"):
+        return _emit(program, name, generic=generic)
+
+
+def _emit(program: Program, name: str, *, generic: bool) -> JuliaCode:
     groups = list(_fuse(program.statements))
     needed = _arrays_read_elsewhere(groups, program)
     body = _Lines(depth=2)
@@ -95,7 +101,7 @@ def emit(program: Program, name: str, *, generic: bool = False) -> Source:
         head += [f"    {a.name} = Vector{{{_buffer_type(a)}}}(undef, {a.size})" for a in buffers]
     helpers = [text for call, text in HELPERS.items() if any(call in line for line in body.lines)]
     text = "\n".join([*helpers, *head, "    @inbounds begin", *body.lines, "    end", "    return nothing", "end"])
-    return Source(text, buffers, constants)
+    return JuliaCode(text, buffers, constants)
 
 
 def _buffer_type(array: Array) -> str:
