@@ -16,7 +16,7 @@ from ._controllers import AbstractController
 from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select_engine
 from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning, UnsupportedError
 from ._options import SolveOptions, check_positive, check_saveat, check_tolerance, check_tstops, with_ends
-from ._problems import AbstractProblem
+from ._problems import AbstractProblem, refuse_transforms
 from ._sensealgs import AbstractSensealg
 from ._solution import Solution
 from ._times import GivenTimes, given_times
@@ -118,6 +118,7 @@ def solve(
     """
     if not isinstance(prob, AbstractProblem):
         raise InvalidProblemError(f"solve needs a problem such as ODEProblem(f, u0, tspan), not {type(prob).__name__}.")
+    refuse_transforms()
     if alg is not None and not isinstance(alg, AbstractAlgorithm):
         hint = f"; write {alg.__name__}()" if isinstance(alg, type) else ""
         raise InvalidOptionError(f"alg must be an algorithm such as Tsit5(), not {alg!r}{hint}.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class GivenTimes:
 
     def saved(self, times: Sequence[float], tspan: tuple[float, float]) -> Tensor:
         """The times of the saved states, connected to those that were given."""
-        where = {} if self.saveat is None else {float(t): t for t in self.saveat.unbind()}
+        where = {} if self.saveat is None else {float(t.detach()): t for t in self.saveat.unbind()}
         return torch.stack([self._connected(t, tspan, where) for t in times])
 
     def _connected(self, t: float, tspan: tuple[float, float], saveat: dict[float, Tensor]) -> Tensor:
@@ -58,15 +59,19 @@ def given_times(prob: AbstractProblem, saveat: Any) -> GivenTimes:
         UnsupportedError: the derivative of the state cannot be had from `f`.
     """
     start, end = (t if t is not None and t.requires_grad else None for t in prob.tspan_tensors)
-    if isinstance(saveat, list | tuple) and any(isinstance(t, Tensor) and t.requires_grad for t in saveat):
-        saveat = torch.stack([torch.as_tensor(t, dtype=torch.float64) for t in saveat])
-    every_so_often = saveat is not None and not np.ndim(saveat.detach() if isinstance(saveat, Tensor) else saveat)
-    differentiable = isinstance(saveat, Tensor) and saveat.requires_grad and not every_so_often
-    given = GivenTimes(start, end, saveat if differentiable else None, every_so_often)
+    every_so_often = isinstance(saveat, Real) or (isinstance(saveat, np.ndarray | Tensor) and saveat.ndim == 0)
+    given = GivenTimes(start, end, None if every_so_often else _differentiable(saveat), every_so_often)
     if given.require_gradient and (prob.is_julia_source or prob.needs_mass_matrix):
         what = "of a JuliaSource" if prob.is_julia_source else "with a mass matrix"
         raise UnsupportedError(f"times have no gradient in problems {what}; detach them.")
     return given
+
+
+def _differentiable(saveat: Any) -> Tensor | None:
+    """Times to save at as one tensor, if some of them require a gradient."""
+    if isinstance(saveat, list | tuple) and any(isinstance(t, Tensor) and t.requires_grad for t in saveat):
+        return torch.stack([torch.as_tensor(t, dtype=torch.float64) for t in saveat])
+    return saveat if isinstance(saveat, Tensor) and saveat.requires_grad else None
 
 
 def moved_with(rhs: RightHandSide, u: Tensor, times: Tensor, *, backwards: bool = False) -> Tensor:
@@ -91,7 +96,7 @@ def moved_with(rhs: RightHandSide, u: Tensor, times: Tensor, *, backwards: bool 
 class _Moved(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, times: Tensor, slopes: Callable[[], Tensor]) -> Tensor:
-        ctx.slopes = slopes
+        ctx.slopes, ctx.times = slopes, times
         return u.view_as(u)
 
     @staticmethod
@@ -101,7 +106,7 @@ class _Moved(torch.autograd.Function):
             real = torch.view_as_real(v.resolve_conj()) if v.is_complex() else v
             gradient = (real * ctx.slopes()).reshape(len(v), -1).sum(dim=1).to(torch.float64)
         if torch.is_grad_enabled():
-            gradient = FirstOrderOnly.apply(gradient, v)
+            gradient = FirstOrderOnly.apply(gradient, v, ctx.times)
         return v, gradient, None
 
 

@@ -139,6 +139,16 @@ class RightHandSide:
         fresh = {id(old): new for old, new in zip(self.leaves, values, strict=True)}
         return self._evaluation.replacing(fresh)
 
+    def at_owners(self, owners: Sequence[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        """`f` as a function of `(u, t)`, connected to the tensors of the user's that its parameters belong to."""
+        fresh = {id(q): x for q, x in zip(self.parameters, owners, strict=True) if q is not x}
+        return self._in_real_form(self._evaluation.replacing(fresh))
+
+    def _in_real_form(self, call: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        if not self.is_complex:
+            return call
+        return lambda u, t: self.space.to_real(call(torch.view_as_complex(u), t))
+
     def local_of(self, owner: Tensor) -> Tensor:
         """What stands for a tensor of the user's that `f` has captured."""
         return self._parameters.local_of(owner)
@@ -150,10 +160,7 @@ class RightHandSide:
             GradientError: some parameters cannot be replaced.
         """
         fresh = {id(old): new for old, new in zip(self.parameters, parameters, strict=True)}
-        call = self._evaluation.replacing(fresh)
-        if not self.is_complex:
-            return call
-        return lambda u, t: self.space.to_real(call(torch.view_as_complex(u), t))
+        return self._in_real_form(self._evaluation.replacing(fresh))
 
     def supports_forward_mode(self) -> bool:
         """Whether `f` can be mapped by `torch.vmap` over states, times and parameters, which must be real."""

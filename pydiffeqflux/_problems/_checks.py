@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch._C._functorch import maybe_current_level
 
-from .._errors import InvalidProblemError
+from .._errors import InvalidProblemError, UnsupportedError
 from .._functions._nesting import outside_inference_mode
 
 STATE_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
@@ -32,8 +33,26 @@ def check_callable(f: Any) -> None:
         ) from None
 
 
+def refuse_transforms() -> None:
+    """Refuse to work under the transforms of `torch.func` and forward-mode AD, which do not see into a solve.
+
+    Raises:
+        UnsupportedError: one of them is active.
+    """
+    if maybe_current_level() is not None:
+        raise UnsupportedError(
+            "torch.func (grad, vjp, jacrev, hessian, vmap) cannot transform a solve; use torch.autograd.grad or "
+            "torch.autograd.functional.jacobian and hessian, and pass a batch of initial states as one u0."
+        )
+    if torch.autograd.forward_ad._current_level >= 0:
+        raise UnsupportedError(
+            "forward-mode AD of torch cannot pass a solve; use sensealg=ForwardDiffSensitivity() and reverse mode."
+        )
+
+
 def as_state(u0: Any) -> Tensor:
     """An initial state as a tensor."""
+    refuse_transforms()
     if isinstance(u0, Tensor):
         state = u0
     elif isinstance(u0, np.ndarray | np.generic):

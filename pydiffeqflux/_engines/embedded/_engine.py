@@ -1,5 +1,6 @@
 """The embedded engine: pure PyTorch, on any device."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import torch
@@ -28,7 +29,9 @@ from ._problem_rhs import ProblemRhs
 from ._record import Record
 from ._step import Step
 from ._trajectory import CheckpointedTrajectory, Trajectory
-from .adjoints import strategy_of
+from .adjoints import can_go_forward, strategy_of
+
+logger = logging.getLogger("pydiffeqflux")
 
 
 class EmbeddedEngine(AbstractEngine):
@@ -42,13 +45,18 @@ class EmbeddedEngine(AbstractEngine):
     def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
         """Forward mode for few states and parameters, else the Gauss adjoint, as SciMLSensitivity chooses.
 
-        Where those do not apply (a mass matrix, parameters that forward mode cannot reach), reverse mode through the
-        steps.
+        Where those do not apply (a mass matrix, a function that cannot be mapped or draws random numbers), the next one
+        that does.
         """
         rhs = spec.rhs
+        if rhs.is_random:
+            return ReverseDiffAdjoint()
         count = rhs.numel + sum(q.numel() for q in rhs.parameters)
-        if count <= FORWARD_MODE_LIMIT and rhs.supports_forward_mode():
-            return ForwardDiffSensitivity()
+        if count <= FORWARD_MODE_LIMIT:
+            alg = spec.with_concrete_algorithm(large=algs.KenCarp4()).alg
+            if can_go_forward(rhs, implicit=any(part.is_stiff for part in algs.methods_of(alg))):
+                return ForwardDiffSensitivity()
+            logger.info("ForwardDiffSensitivity() cannot differentiate this f; the next method is taken")
         return GaussAdjoint() if rhs.mass_matrix is None else ReverseDiffAdjoint()
 
     def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
@@ -113,6 +121,11 @@ class EmbeddedEngine(AbstractEngine):
             return torch.stack([trajectory.evaluate(t, derivative) for t in times]).detach()
 
     # ---- backward
+
+    def differentiable_adjoint(
+        self, raw: RawSolution, times: Sequence[float], cotangents: Tensor, inputs: Sequence[Tensor]
+    ) -> list[Tensor] | None:
+        return strategy_of(raw.spec.sensealg).pull_back_with_graph(raw, times, cotangents, inputs)
 
     def adjoint(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> tuple[Tensor, list[Tensor]]:
         before = raw.spec.rhs.nf

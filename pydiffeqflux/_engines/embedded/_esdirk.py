@@ -35,6 +35,7 @@ class Esdirk(Method):
 
     adaptive = True
     stages_are_derivatives = True
+    iterates = True
 
     def __init__(self, tableau: EsdirkTableau, norm: ErrorNorm) -> None:
         self.order = tableau.order

@@ -109,6 +109,7 @@ class RadauIIA(Method):
     error_order = 3
     adaptive = True
     stages_are_derivatives = False
+    iterates = True
     controller = PredictiveController()
 
     def __init__(self, norm: ErrorNorm) -> None:

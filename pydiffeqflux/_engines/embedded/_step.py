@@ -130,6 +130,7 @@ class Method(ABC):
         adaptive: whether there is an error estimate.
         stages_are_derivatives: whether the stages must be multiplied by the step size to become increments.
         controller: the step size controller where none is asked for.
+        iterates: whether the stages are solutions of nonlinear equations.
         nsolve, nw: linear solves and factorisations so far.
     """
 
@@ -138,6 +139,7 @@ class Method(ABC):
     adaptive: bool
     stages_are_derivatives: bool
     controller: AbstractController = PIController()
+    iterates: bool = False
     nsolve: int = 0
     nw: int = 0
     _dense: tuple[tuple[float, ...], ...]

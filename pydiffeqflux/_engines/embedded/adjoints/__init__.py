@@ -7,6 +7,7 @@ Gauss- and QuadratureAdjoint) with the right-hand sides of `_adjoint_rhs.py` and
 """
 
 from ..._strategy import Kept as Kept
+from ._discrete import can_go_forward as can_go_forward
 from ._strategies import STRATEGIES as STRATEGIES
 from ._strategies import Strategy as Strategy
 from ._strategies import strategy_of as strategy_of

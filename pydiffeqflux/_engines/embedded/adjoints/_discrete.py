@@ -99,6 +99,24 @@ def reverse(trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], 
     return lam.reshape(rhs.shape), totals
 
 
+def can_go_forward(rhs: RightHandSide, *, implicit: bool) -> bool:
+    """Whether `torch.vmap` can map what forward mode maps over steps: `f`, and its Jacobian for implicit methods."""
+    if not rhs.supports_forward_mode():
+        return False
+    if not implicit:
+        return True
+
+    def linearise(u: Tensor, t: Tensor, *parameters: Tensor) -> Tensor:
+        return MappedRhs(rhs, rhs.functional(list(parameters))).linearise(u, t)[1].matrix
+
+    arguments = [x.detach().unsqueeze(0) for x in (rhs.u0, rhs.time(0.0), *rhs.parameters)]
+    try:
+        map_over(linearise, *arguments)
+    except CannotMapError:
+        return False
+    return True
+
+
 def forward(trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], cotangents: Tensor) -> Gradients:
     """Forward mode: S_{n+1} = A_n S_n + [0, B_n] with A = ∂Φ/∂u, B = ∂Φ/∂p, contracted at the save points."""
     n, parameters = rhs.numel, rhs.parameters

@@ -20,7 +20,7 @@ from ...._sensealgs import (
 )
 from ..._base import RawSolution
 from ..._strategy import AbstractStrategy, Kept, S, look_up
-from . import _continuous, _discrete
+from . import _continuous, _discrete, _repeated
 
 Gradients = tuple[Tensor, list[Tensor]]
 """With respect to the initial state and to every parameter."""
@@ -36,6 +36,12 @@ class Strategy(AbstractStrategy[S]):
     @abstractmethod
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         """Gradients of `Σᵢ cotangentsᵢ · u(timesᵢ)`; the solution has kept what `keep` says."""
+
+    def pull_back_with_graph(
+        self, raw: RawSolution, times: Sequence[float], cotangents: Tensor, inputs: Sequence[Tensor]
+    ) -> list[Tensor] | None:
+        """As `pull_back`, connected by a graph to `cotangents` and `inputs`; `None` where there is no such graph."""
+        return None
 
 
 class WithoutGradient(Strategy[Any]):
@@ -59,6 +65,15 @@ class Reverse(Strategy[ReverseDiffAdjoint]):
         if record.taped:
             return _discrete.tape(record.steps, record.u0, rhs, times, cotangents)
         return _discrete.reverse(record.steps, rhs, times, cotangents)
+
+    def pull_back_with_graph(
+        self, raw: RawSolution, times: Sequence[float], cotangents: Tensor, inputs: Sequence[Tensor]
+    ) -> list[Tensor] | None:
+        steps, rhs = raw.record.steps, raw.spec.rhs
+        # steps that draw other numbers are others; one Newton iteration from a solution has its first derivative only
+        if rhs.is_random or any(step.method.iterates for step in steps.steps):
+            return None
+        return _repeated.gradients(steps, rhs, times, cotangents, inputs)
 
 
 class Forward(Strategy[ForwardDiffSensitivity]):
