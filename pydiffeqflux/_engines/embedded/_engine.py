@@ -1,5 +1,6 @@
 """The embedded engine: pure PyTorch, on any device."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +29,7 @@ from ._mass_matrix import check_consistent
 from ._methods import METHODS, make_method
 from ._norm import ErrorNorm
 from ._problem_rhs import ProblemRhs
+from ._sides import sides_of, within
 from ._step import Method, Step
 from ._trajectory import CheckpointedTrajectory, Trajectory
 from .adjoints import _continuous, _discrete
@@ -118,10 +120,11 @@ class EmbeddedEngine(AbstractEngine):
     def solve(self, spec: SolveSpec) -> RawSolution:
         rhs, options, t0 = spec.rhs, spec.options, spec.tspan[0]
         taped = isinstance(spec.sensealg, ReverseDiffAdjoint) and _discrete.is_taped(spec.alg, rhs.numel)
+        problem = ProblemRhs(rhs, taped=taped)
         if rhs.mass_matrix is not None:
             with torch.no_grad():
-                check_consistent(rhs, t0, options)
-        problem = ProblemRhs(rhs, taped=taped)
+                k0 = within(problem, sides_of(spec).window(*spec.tspan, math.nan))(rhs.u0, t0)
+                check_consistent(rhs, k0, options)
         u0 = rhs.u0.detach().requires_grad_(taped)
         method = _make_method(spec)
         record = Record(u0, taped)
@@ -141,6 +144,7 @@ class EmbeddedEngine(AbstractEngine):
                 dtmax=options.dtmax,
                 maxiters=options.maxiters,
                 controller=options.controller,
+                sides=sides_of(spec),
             )
             with ProgressBar(spec.tspan, shown=options.progress) as bar:
                 retcode = _advance_through(integrator, _stops(spec, method), _observer(record, saver, bar))
@@ -206,7 +210,7 @@ def _is_adaptive(spec: SolveSpec, method: Method) -> bool:
 def _stops(spec: SolveSpec, method: Method) -> list[float]:
     """Times that steps must end at, in order, the end of the time span last."""
     (t0, t1), options = spec.tspan, spec.options
-    stops = {*options.tstops, t1}
+    stops = {*options.tstops, *options.d_discontinuities, t1}
     if method.hits_saves and options.saveat is not None:
         stops |= set(options.saveat)
     return sorted(stops - {t0}, reverse=t1 < t0)
@@ -226,7 +230,7 @@ def _keep_what_is_needed(record: Record, spec: SolveSpec, problem: ProblemRhs) -
     (t0, t1), sensealg = spec.tspan, spec.sensealg
     checkpointed = isinstance(sensealg, InterpolatingAdjoint | GaussAdjoint) and sensealg.checkpointing
     if checkpointed:
-        record.checkpoints = CheckpointedTrajectory(problem, record.u0, t0, t1)
+        record.checkpoints = CheckpointedTrajectory(problem, record.u0, t0, t1, sides_of(spec))
     steps_needed = sensealg is not None and not checkpointed and not isinstance(sensealg, BacksolveAdjoint)
     if spec.options.dense or steps_needed:
         record.trajectory = Trajectory(problem, t0, t1)
@@ -278,7 +282,7 @@ class _Saver:
         while self._pending and self._direction * (end - self._pending[-1]) >= 0.0:
             times.append(self._pending.pop())
         if times:
-            thetas = [1.0 if time == end else (time - t) / float(step.dt) for time in times]
+            thetas = [1.0 if time == end else min((time - t) / float(step.dt), 1.0) for time in times]
             self.times += times
             self._states += step.evaluate_many(self._problem, thetas).detach().unbind()
 

@@ -34,6 +34,7 @@ class Esdirk(Method):
     """The ESDIRK method of a tableau."""
 
     adaptive = True
+    implicit = True
     stages_are_derivatives = True
     hits_saves = True
 
@@ -75,7 +76,7 @@ class Esdirk(Method):
     def _refresh(self, rhs: Rhs, u: Tensor, t: Time, dt: float, carry: _Newton | None) -> _Newton | None:
         gdt = self._gamma * dt
         if carry is None:
-            k1, jacobian, _ = rhs.linearise(u, t)
+            k1, jacobian, _ = rhs.linearise(u, t, 0.0)
             fresh = True
         elif abs(gdt / carry.gdt - 1.0) <= STALE_RATIO:
             return carry
@@ -135,7 +136,7 @@ class Esdirk(Method):
             k = converged.detach()
             x = combine(u, stages, a, dt) + gdt * k
             with torch.no_grad():
-                _, jacobian, _ = rhs.linearise(x.detach(), t + c * dt)
+                _, jacobian, _ = rhs.linearise(x.detach(), t + c * dt, 0.0)
             solve = jacobian.factor(1.0 / gdt)
             if solve is None:
                 return Step(self, t, dt, u, u, [], failed=True)

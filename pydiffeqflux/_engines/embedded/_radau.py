@@ -108,6 +108,7 @@ class RadauIIA(Method):
     order = 5
     error_order = 3
     adaptive = True
+    implicit = True
     stages_are_derivatives = False
     controller = PredictiveController()
 
@@ -170,7 +171,7 @@ class RadauIIA(Method):
         if carry is not None and carry.dt == dt:
             return carry
         if carry is None:
-            f0, jacobian, _ = rhs.linearise(u, t)
+            f0, jacobian, _ = rhs.linearise(u, t, 0.0)
             fresh = True
         else:
             f0, jacobian, fresh = carry.f0, carry.jacobian, carry.fresh
@@ -239,7 +240,7 @@ class RadauIIA(Method):
         times = [t + c * dt for c in C]
         inputs = [u + zi for zi in z.unbind()]
         with torch.no_grad():
-            systems = [rhs.linearise(x.detach(), ti)[1] for x, ti in zip(inputs, times, strict=True)]
+            systems = [rhs.linearise(x.detach(), ti, 0.0)[1] for x, ti in zip(inputs, times, strict=True)]
             jacobians = torch.stack([system.matrix for system in systems])
             eye_n, eye_s = (torch.eye(m, dtype=u.dtype, device=u.device) for m in (n, count))
             w = torch.einsum("ij,nm->injm", inverse, eye_n) - torch.einsum("ij,inm->injm", eye_s, jacobians)

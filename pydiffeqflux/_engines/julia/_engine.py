@@ -166,6 +166,7 @@ class JuliaEngine(AbstractEngine):
             check_sensealg(spec.rhs, spec.alg, spec.sensealg)
             check_checkpoints(spec.sensealg, spec.tspan, spec.rhs.dtype)
         _check_step_size(spec)
+        _refuse_discontinuities(spec)
         session = self._session
         julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not brings_vjp(spec.rhs, spec.sensealg)
         chosen = _eager(spec.alg) if getattr(spec.sensealg, "checkpointing", False) else spec.alg
@@ -259,6 +260,13 @@ def _check_step_size(spec: SolveSpec) -> None:
         raise InvalidOptionError(f"{reason} needs a step size: pass dt=..., or use an adaptive algorithm (Tsit5()).")
     if isinstance(spec.options.controller, PredictiveController) and not spec.alg.is_stiff:
         raise UnsupportedError("Julia's PredictiveController is for implicit methods; use PIController, or none.")
+
+
+def _refuse_discontinuities(spec: SolveSpec) -> None:
+    if spec.options.d_discontinuities:
+        raise UnsupportedError(
+            "the julia engine does not take d_discontinuities; name them in tstops, or use engine='embedded'."
+        )
 
 
 def _solve_arguments(
