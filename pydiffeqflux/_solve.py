@@ -19,6 +19,7 @@ from ._options import SolveOptions, check_positive, check_saveat, check_stops, c
 from ._problems import ODEProblem
 from ._sensealgs import AbstractSensealg
 from ._solution import Solution
+from ._time_resolution import check_time_resolution
 
 Times = Sequence[float] | NDArray[Any] | Tensor
 
@@ -98,6 +99,7 @@ def solve(
 
     Raises:
         InvalidOptionError: an option has a value that cannot be used.
+        InvalidProblemError: the dtype of the state cannot tell the times of the problem apart.
         RightHandSideError: `f` returned something that is not a derivative of `u`.
         GradientError: a gradient was asked for, but `f` cuts the graph.
         UnsupportedError: the engine lacks what was asked for; the message names it.
@@ -131,6 +133,7 @@ def solve(
         )
     if isinstance(maxiters, bool) or int(maxiters) != maxiters or maxiters < 1:
         raise InvalidOptionError(f"maxiters is {maxiters}; it must be a positive whole number.")
+    check_time_resolution(prob.tspan, prob.u0.dtype)
     every = saveat is None if save_everystep is None else save_everystep
     options = SolveOptions(
         saveat=with_ends(check_saveat(saveat, prob.tspan), prob.tspan, save_start, save_end),

@@ -196,7 +196,8 @@ def _concrete(spec: SolveSpec) -> SolveSpec:
 
 
 def _make_method(spec: SolveSpec) -> Method:
-    return make_method(_concrete(spec).alg, ErrorNorm(spec.options.abstol, spec.options.reltol))
+    options = spec.options
+    return make_method(_concrete(spec).alg, ErrorNorm(options.abstol, options.reltol, steers=options.adaptive))
 
 
 def _is_adaptive(spec: SolveSpec, method: Method) -> bool:

@@ -144,7 +144,7 @@ def _solve_backwards(
 def _integrator(spec: SolveSpec, adjoint: AdjointRhs, z: Tensor, start: float) -> Integrator:
     """The backward solve, with the options of the forward one; a first step size in `dt` was meant for that."""
     options = spec.options
-    norm = ErrorNorm(_scalar(options.abstol), _scalar(options.reltol))
+    norm = ErrorNorm(_scalar(options.abstol), _scalar(options.reltol), steers=options.adaptive)
     method = make_method(spec.alg, norm)
     adaptive = options.adaptive and method.adaptive
     return Integrator(
