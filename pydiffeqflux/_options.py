@@ -32,6 +32,8 @@ class SolveOptions:
         dtmin, dtmax: bounds of the step size.
         maxiters: bound of the number of steps, rejected ones included.
         tstops: times that a step must end at, in the direction of integration.
+        d_discontinuities: times at which `f` is discontinuous, likewise; steps end there, too, and see `f` from their
+            own side.
         controller: step size controller, `None` for the algorithm's own.
         progress: whether to show a progress bar.
         verbose: whether a solve that fails warns.
@@ -51,6 +53,7 @@ class SolveOptions:
     dtmax: float
     maxiters: int
     tstops: tuple[float, ...]
+    d_discontinuities: tuple[float, ...]
     controller: AbstractController | None
     progress: bool
     verbose: bool
@@ -113,11 +116,11 @@ def with_ends(
     return times
 
 
-def check_tstops(
-    tstops: Sequence[float] | NDArray[Any] | Tensor | None, tspan: tuple[float, float]
+def check_stops(
+    name: str, stops: Sequence[float] | NDArray[Any] | Tensor | None, tspan: tuple[float, float]
 ) -> tuple[float, ...]:
-    """`tstops` in the direction of integration."""
-    return () if tstops is None else _times("tstops", tstops, tspan)
+    """`tstops` or `d_discontinuities` in the direction of integration."""
+    return () if stops is None else _times(name, stops, tspan)
 
 
 def check_positive(name: str, value: Any) -> float:

@@ -4,7 +4,9 @@ from enum import Enum
 
 
 class ReturnCode(Enum):
-    """How a solve ended. The names are SciMLBase's; `remedy` says what to try.
+    """How a solve ended; `remedy` says what to try.
+
+    The names are SciMLBase's, but for `NonFiniteJacobian` and `UnresolvedTime`, which the embedded engine tells apart.
 
     >>> ReturnCode.MaxIters.success
     False
@@ -18,6 +20,8 @@ class ReturnCode(Enum):
     Unstable = "Unstable"
     InitialFailure = "InitialFailure"
     ConvergenceFailure = "ConvergenceFailure"
+    NonFiniteJacobian = "NonFiniteJacobian"
+    UnresolvedTime = "UnresolvedTime"
     Failure = "Failure"
 
     @property
@@ -46,6 +50,15 @@ _REMEDIES = {
     ReturnCode.ConvergenceFailure: (
         "Newton's iteration of the implicit method failed at the smallest step: check that f is smooth, "
         "or use a Rosenbrock method such as Rodas5P()"
+    ),
+    ReturnCode.NonFiniteJacobian: (
+        "f is finite, but its derivative with respect to u or t is infinite or NaN: look for sqrt, norm, log or a "
+        "power at zero, also in the branch that torch.where does not take (give that branch a harmless argument), or "
+        "use an explicit method such as Tsit5()"
+    ),
+    ReturnCode.UnresolvedTime: (
+        "f changes too much between neighbouring times of the dtype of u0: use a float64 state, or shift time so that "
+        "it starts near zero"
     ),
     ReturnCode.Failure: "the solver gave up: check the model, or use another algorithm",
 }

@@ -15,10 +15,11 @@ from ._autograd import differentiable_solve
 from ._controllers import AbstractController
 from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select_engine
 from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning, UnsupportedError
-from ._options import SolveOptions, check_positive, check_saveat, check_tolerance, check_tstops, with_ends
+from ._options import SolveOptions, check_positive, check_saveat, check_stops, check_tolerance, with_ends
 from ._problems import AbstractProblem, refuse_transforms
 from ._sensealgs import AbstractSensealg
 from ._solution import Solution
+from ._time_resolution import check_time_resolution
 from ._times import GivenTimes, given_times
 
 Times = Sequence[float] | NDArray[Any] | Tensor
@@ -38,6 +39,7 @@ def solve(
     dtmax: float = float("inf"),
     maxiters: int = 100_000,
     tstops: Times | None = None,
+    d_discontinuities: Times | None = None,
     save_start: bool | None = None,
     save_end: bool | None = None,
     save_everystep: bool | None = None,
@@ -72,7 +74,11 @@ def solve(
         dtmin: lower bound of the step size; a smaller one ends the solve with `ReturnCode.DtLessThanMin`.
         dtmax: upper bound of the step size.
         maxiters: bound of the number of steps, rejected ones included.
-        tstops: times that a step must end at, for example discontinuities of `f`.
+        tstops: times that a step must end at, in the forward solve and in those of gradients.
+        d_discontinuities: times at which `f` is discontinuous. Steps end there as at `tstops`, and those that meet
+            there see `f` from their own side: one at the last representable time before, the other at the first one
+            after it. So it does not matter what `f` is at the time itself, and no derivative is carried over. The
+            embedded engine takes `tstops` for discontinuities as well.
         save_start: whether to save the initial state, in addition to `saveat` or although `saveat` names it; `None`
             means as `saveat` says, and yes without it.
         save_end: the same for the final state. With `saveat=None` it counts where `save_everystep=False`.
@@ -94,6 +100,7 @@ def solve(
 
     Raises:
         InvalidOptionError: an option has a value that cannot be used.
+        InvalidProblemError: the dtype of the state cannot tell the times of the problem apart.
         RightHandSideError: `f` returned something that is not a derivative of `u`.
         GradientError: a gradient was asked for, but `f` cuts the graph.
         UnsupportedError: the engine lacks what was asked for; the message names it.
@@ -129,6 +136,7 @@ def solve(
         )
     if isinstance(maxiters, bool) or int(maxiters) != maxiters or maxiters < 1:
         raise InvalidOptionError(f"maxiters is {maxiters}; it must be a positive whole number.")
+    check_time_resolution(prob.tspan, prob.u0.dtype)
     every = saveat is None if save_everystep is None else save_everystep
     options = SolveOptions(
         saveat=with_ends(check_saveat(saveat, prob.tspan), prob.tspan, save_start, save_end),
@@ -143,7 +151,8 @@ def solve(
         dtmin=0.0 if dtmin == 0 else check_positive("dtmin", dtmin),
         dtmax=check_positive("dtmax", dtmax),
         maxiters=int(maxiters),
-        tstops=check_tstops(tstops, prob.tspan),
+        tstops=check_stops("tstops", tstops, prob.tspan),
+        d_discontinuities=check_stops("d_discontinuities", d_discontinuities, prob.tspan),
         controller=controller,
         progress=progress,
         verbose=verbose,

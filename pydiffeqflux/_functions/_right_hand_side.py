@@ -66,6 +66,7 @@ class RightHandSide:
         self._parameters = parameters
         self._evaluation = evaluation
         self._outputs = OutputOwner()
+        self.time_by_differences = False  # set where autograd does not see how f depends on time
         self._call = self._call_complex if space.is_complex else evaluation
         self.tspan = tspan
         self._eye: Tensor | None = None
@@ -250,18 +251,21 @@ class RightHandSide:
 
     # ---- derivatives
 
-    def jacobian(self, u: Tensor, t: float, *, create_graph: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
+    def jacobian(
+        self, u: Tensor, t: float, *, create_graph: bool = False, time_derivative: bool = True
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """`f`, its Jacobian `∂f/∂u` of shape (N, N) and its time derivative `∂f/∂t` of shape (N,), at `(u, t)`.
 
-        The time derivative is `None` where `f` does not use the time.
+        The time derivative is `None` where `f` does not use the time, or where it is not wanted.
         """
         self.njac += 1
         with torch.enable_grad():
             x = u if create_graph and u.requires_grad else u.detach().requires_grad_()
-            time = self.time(t).requires_grad_()
+            time = self.time(t).requires_grad_(time_derivative)
             k = self(x, time)
             unit = self.identity.view(self.numel, *self.shape)
-            rows, dfdt = batched_vjp(k, (x, time), unit, create_graph=create_graph)
+            inputs = (x, time) if time_derivative else (x,)
+            rows, dfdt = (*batched_vjp(k, inputs, unit, create_graph=create_graph), None)[:2]
         n = self.numel
         jac = torch.zeros(n, n, dtype=self.dtype, device=self.device) if rows is None else rows.reshape(n, n)
         return (k if create_graph else k.detach()), jac, dfdt

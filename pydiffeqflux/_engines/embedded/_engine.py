@@ -1,6 +1,7 @@
 """The embedded engine: pure PyTorch, on any device."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -27,6 +28,7 @@ from ._methods import can_watch_stability, make_method
 from ._norm import ErrorNorm
 from ._problem_rhs import ProblemRhs
 from ._record import Record
+from ._sides import sides_of, within
 from ._step import Step
 from ._trajectory import CheckpointedTrajectory, Trajectory
 from .adjoints import can_go_forward, strategy_of
@@ -84,12 +86,13 @@ class EmbeddedEngine(AbstractEngine):
         spec = spec.with_concrete_algorithm(large=algs.KenCarp4())
         rhs, options, t0, strategy = spec.rhs, spec.options, spec.tspan[0], strategy_of(spec.sensealg)
         taped = strategy.taped(spec.alg, rhs)
+        problem = ProblemRhs(rhs, taped=taped)
         if rhs.mass_matrix is not None:
             with torch.no_grad():
-                check_consistent(rhs, t0, options)
-        problem = ProblemRhs(rhs, taped=taped)
+                k0 = within(problem, sides_of(spec).window(*spec.tspan, math.nan))(rhs.u0, t0)
+                check_consistent(rhs, k0, options)
         u0 = rhs.u0.detach().requires_grad_(taped)
-        norm = ErrorNorm(options.abstol, options.reltol)
+        norm = ErrorNorm(options.abstol, options.reltol, steers=options.adaptive)
         method = make_method(spec.alg, norm)
         record = Record(u0, taped)
         _keep_what_is_needed(record, spec, problem, strategy.keep)
@@ -108,6 +111,7 @@ class EmbeddedEngine(AbstractEngine):
                 dtmax=options.dtmax,
                 maxiters=options.maxiters,
                 controller=options.controller,
+                sides=sides_of(spec),
             )
             with ProgressBar(spec.tspan, shown=options.progress) as bar:
                 retcode = _advance_through(integrator, _stops(spec), _observer(record, saver, bar))
@@ -138,7 +142,7 @@ class EmbeddedEngine(AbstractEngine):
 def _stops(spec: SolveSpec) -> list[float]:
     """Times that steps must end at, in order, the end of the time span last."""
     (t0, t1), options = spec.tspan, spec.options
-    stops = {*options.tstops, t1}
+    stops = {*options.tstops, *options.d_discontinuities, t1}
     if algs.has_coarse_dense_output(spec.alg) and options.saveat is not None:
         stops |= set(options.saveat)
     return sorted(stops - {t0}, reverse=t1 < t0)
@@ -157,7 +161,7 @@ def _keep_what_is_needed(record: Record, spec: SolveSpec, problem: ProblemRhs, k
     """Choose what of the forward solve to keep, by the needs of the gradient and the wish for dense output."""
     t0, t1 = spec.tspan
     if kept is Kept.CHECKPOINTS:
-        record.checkpoints = CheckpointedTrajectory(problem, record.u0, t0, t1)
+        record.checkpoints = CheckpointedTrajectory(problem, record.u0, t0, t1, sides_of(spec))
     if spec.options.dense or kept is Kept.STEPS:
         record.trajectory = Trajectory(problem, t0, t1)
 
@@ -208,7 +212,7 @@ class _Saver:
         while self._pending and self._direction * (end - self._pending[-1]) >= 0.0:
             times.append(self._pending.pop())
         if times:
-            thetas = [1.0 if time == end else (time - t) / float(step.dt) for time in times]
+            thetas = [1.0 if time == end else min((time - t) / float(step.dt), 1.0) for time in times]
             self.times += times
             self._states += step.evaluate_many(self._problem, thetas).detach().unbind()
 

@@ -1,5 +1,6 @@
 """ESDIRK steps: implicit stages solved by a simplified Newton iteration."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,10 @@ from ._norm import ErrorNorm
 from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
 
 MAX_ITERATIONS = 10
+PATIENCE = 50
+"""The same with fixed steps: there is no smaller step to fall back to."""
+POLISHED = 0.5
+"""With fixed steps an iteration that has converged goes on for as long as its corrections fall at least this fast."""
 CONVERGENCE = 1e-2
 """The last Newton correction may contribute this share of the tolerance."""
 SLOW_ITERATIONS = 3
@@ -34,6 +39,7 @@ class Esdirk(Method):
     """The ESDIRK method of a tableau."""
 
     adaptive = True
+    implicit = True
     stages_are_derivatives = True
     iterates = True
 
@@ -75,7 +81,7 @@ class Esdirk(Method):
     def _refresh(self, rhs: Rhs, u: Tensor, t: Time, dt: float, carry: _Newton | None) -> _Newton | None:
         gdt = self._gamma * dt
         if carry is None:
-            k1, jacobian, _ = rhs.linearise(u, t)
+            k1, jacobian, _ = rhs.linearise(u, t, 0.0)
             fresh = True
         elif abs(gdt / carry.gdt - 1.0) <= STALE_RATIO:
             return carry
@@ -90,12 +96,14 @@ class Esdirk(Method):
         gdt = self._gamma * dt
         weights = self._norm.weights(u, u)
         self._iterations = 0
+        patient = newton.fresh and not self._norm.steers
         for c, a in self._stages:
             base = combine(u, ks, a, dt)
             k = ks[-1]
-            previous = None
-            for iteration in range(1, MAX_ITERATIONS + 1):
-                self._iterations = max(self._iterations, iteration)
+            size, previous, converged = math.inf, None, False
+            for iteration in range(1, (PATIENCE if patient else MAX_ITERATIONS) + 1):
+                if not converged:
+                    self._iterations = max(self._iterations, iteration)
                 # Newton on R(k) = f(base + γ dt k) - k, with W = 1/(γ dt) - J from newton.gdt.
                 residual = rhs(base.add(k, alpha=gdt), t + c * dt) - k
                 correction = newton.solve(residual).mul_(2.0 / (newton.gdt * (1.0 + gdt / newton.gdt)))
@@ -106,16 +114,19 @@ class Esdirk(Method):
                     return None
                 if size == 0.0:
                     break
-                if previous is not None:
-                    rate = size / previous
-                    if rate >= 0.95:
-                        return None
-                    if size * rate / (1.0 - rate) <= CONVERGENCE:
-                        break
-                elif size <= 1e-3 * CONVERGENCE:
+                rate = math.inf if previous is None else size / previous
+                if converged and rate > POLISHED:
+                    break
+                if previous is None:
+                    converged = size <= 1e-3 * CONVERGENCE
+                elif rate < 0.95:
+                    converged = converged or size * rate / (1.0 - rate) <= CONVERGENCE
+                elif not patient:
+                    return None
+                if converged and self._norm.steers:
                     break
                 previous = size
-            else:
+            if not converged and size > 0.0:
                 return None
             ks.append(k)
         return ks
@@ -135,7 +146,7 @@ class Esdirk(Method):
             k = converged.detach()
             x = combine(u, stages, a, dt) + gdt * k
             with torch.no_grad():
-                _, jacobian, _ = rhs.linearise(x.detach(), t + c * dt)
+                _, jacobian, _ = rhs.linearise(x.detach(), t + c * dt, 0.0)
             solve = jacobian.factor(1.0 / gdt)
             if solve is None:
                 return Step(self, t, dt, u, u, [], failed=True)

@@ -12,10 +12,13 @@ from ..._controllers import AbstractController
 from ..._retcode import ReturnCode
 from ._initial_step import initial_step
 from ._norm import ErrorNorm
+from ._sides import Sides, within
 from ._step import Method, Rhs, Step
 from ._step_control import step_control
 
 EPS = sys.float_info.epsilon
+UNRESOLVED_TICKS = 32
+"""In steps of fewer units of rounding of the time, stages are so far from where they should be that it may matter."""
 
 
 class Integrator:
@@ -44,10 +47,14 @@ class Integrator:
         dtmax: float = math.inf,
         maxiters: int = 100_000,
         controller: AbstractController | None = None,
+        sides: Sides | None = None,
     ) -> None:
         self.t, self.u = tspan[0], u
         self.naccept = self.nreject = 0
         self._rhs, self._method, self._norm = rhs, method, norm
+        self._sides = Sides() if sides is None else sides
+        self._final = tspan[1]
+        self._eps = torch.finfo(rhs.dtype).eps
         self._direction = math.copysign(1.0, tspan[1] - tspan[0])
         self._span = min(abs(tspan[1] - tspan[0]), dtmax)
         self._adaptive = adaptive
@@ -78,11 +85,12 @@ class Integrator:
     def _start(self) -> ReturnCode | None:
         with torch.no_grad():
             u = self.u.detach()
-            k1 = self._rhs(u, self.t)
+            rhs = within(self._rhs, self._sides.window(self.t, self._final, math.nan))
+            k1 = rhs(u, self.t)
             if not bool(torch.isfinite(k1).all()):
                 return ReturnCode.InitialFailure
             order = self._method.order
-            self.dt = initial_step(self._rhs, u, self.t, k1, self._direction, self._span, order, self._norm)
+            self.dt = initial_step(rhs, u, self.t, k1, self._direction, self._span, order, self._norm)
         if not torch.is_grad_enabled():
             self._carry = self._method.start(k1)
         return None
@@ -96,7 +104,10 @@ class Integrator:
         last = abs(remaining) - abs(dt) <= rounding
         if last:
             dt = remaining
-        step = self._method.step(self._rhs, self.u, self.t, dt, self._carry)
+        end = t_stop if last else self.t + dt
+        window = self._sides.window(self.t, end, dt)
+        step = self._method.step(within(self._rhs, window), self.u, self.t, dt, self._carry)
+        step.end, step.window = end, window
         if step.failed:
             return self._reject(step, 0.5, ReturnCode.ConvergenceFailure)
         factor = 1.0
@@ -107,7 +118,9 @@ class Integrator:
                 reason = ReturnCode.DtLessThanMin if math.isfinite(error) else ReturnCode.Unstable
                 return self._reject(step, factor, reason)
         elif not bool(torch.isfinite(step.u1.detach()).all()):
-            return ReturnCode.Unstable
+            return self._why(step, ReturnCode.Unstable)
+        if abs(dt) < UNRESOLVED_TICKS * self._eps * abs(self.t) and not self._resolves_time(step):
+            return ReturnCode.UnresolvedTime
         factor *= self._method.after(step)
         if self._method.keeps_step(factor):
             factor = 1.0
@@ -116,12 +129,11 @@ class Integrator:
             proposal = self.dt  # the stop cut this step short; it says little about the next one
         if self._adaptive:
             self.dt = self._direction * max(min(abs(proposal), self._dtmax), self._dtmin)
-        self.t = t_stop if last else self.t + dt
+        self.t = end
         self.u = step.u1
-        self._carry = step.carry
+        self._carry = None if end in self._sides else step.carry  # it knows f from the other side only
         step.carry = step.retry = None  # Jacobians and factors must not live as long as the steps that are kept
         self.naccept += 1
-        step.end = self.t
         on_step(step)
         return None
 
@@ -134,15 +146,34 @@ class Integrator:
     def _reject(self, step: Step, factor: float, reason: ReturnCode) -> ReturnCode | None:
         self.nreject += 1
         if not self._adaptive:
-            return reason
+            return self._why(step, reason)
         smaller = abs(float(step.dt)) * factor
         if smaller < max(self._dtmin, 4 * EPS * abs(self.t), 1e-300):
-            return reason if self._is_finite_after(float(step.dt)) else ReturnCode.Unstable
+            return self._why(step, reason)
         self.dt = self._direction * smaller
         self._carry = step.retry
         return None
 
-    def _is_finite_after(self, dt: float) -> bool:
-        """Whether the derivative is finite where a step of size `dt` would end."""
+    def _why(self, step: Step, reason: ReturnCode) -> ReturnCode:
+        """What kept the solve from going on, beyond what the method has noticed."""
+        rhs = within(self._rhs, step.window)
         with torch.no_grad():
-            return bool(torch.isfinite(self._rhs(self.u.detach(), self.t + dt)).all())
+            u, t = self.u.detach(), self.t
+            if not bool(torch.isfinite(rhs(u, step.end)).all()):
+                return ReturnCode.Unstable
+            if step.method.implicit:
+                _, jacobian, slope = rhs.linearise(u, t, step.dt)
+                if not math.isfinite(jacobian.norm()) or not (slope is None or bool(torch.isfinite(slope).all())):
+                    return ReturnCode.NonFiniteJacobian
+        return reason
+
+    def _resolves_time(self, step: Step) -> bool:
+        """Whether `f` is the same, to the tolerances of this step, at the next time that its dtype can represent."""
+        tick = self._direction * self._eps * abs(self.t)
+        other = self.t + tick
+        if self._direction * (self._final - other) < 0.0:
+            other = self.t - tick
+        with torch.no_grad():
+            u = self.u.detach()
+            change = self._rhs(u, other) - within(self._rhs, step.window)(u, self.t)
+            return self._norm(change.mul_(step.dt), u, u) <= 1.0

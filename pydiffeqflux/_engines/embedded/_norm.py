@@ -10,11 +10,17 @@ class ErrorNorm:
     """The root mean square of errors measured in tolerances: `err / (abstol + reltol max(|u0|, |u1|))`.
 
     Source: OrdinaryDiffEq.jl's `ODE_DEFAULT_NORM` and `calculate_residuals`.
+
+    Attributes:
+        abstol, reltol: the tolerances.
+        steers: whether step sizes follow the errors. With fixed steps tolerances say nothing about how accurate a
+            solution is to be, and iterations go as far as rounding lets them.
     """
 
-    def __init__(self, abstol: float | Tensor, reltol: float | Tensor) -> None:
+    def __init__(self, abstol: float | Tensor, reltol: float | Tensor, *, steers: bool = True) -> None:
         self.abstol = abstol
         self.reltol = reltol
+        self.steers = steers
 
     def weights(self, u0: Tensor, u1: Tensor) -> Tensor:
         """The error that one tolerance allows in every component."""

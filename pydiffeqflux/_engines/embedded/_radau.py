@@ -27,6 +27,10 @@ E = ((-13.0 - 7.0 * S6) / 3.0, (-13.0 + 7.0 * S6) / 3.0, -1.0 / 3.0)
 MAX_ITERATIONS = 6
 KEPT_FACTORS = (0.93, 1.2)
 """A step size that would change by a factor between these is kept, and the factors of W with it."""
+PATIENCE = 50
+"""The same with fixed steps: there is no smaller step to fall back to."""
+POLISHED = 0.5
+"""With fixed steps an iteration that has converged goes on for as long as its corrections fall at least this fast."""
 STALE_RATE = 1e-3
 """A Newton iteration that converges more slowly than this has the Jacobian renewed for the next step."""
 
@@ -108,6 +112,7 @@ class RadauIIA(Method):
     order = 5
     error_order = 3
     adaptive = True
+    implicit = True
     stages_are_derivatives = False
     iterates = True
     controller = PredictiveController()
@@ -171,7 +176,7 @@ class RadauIIA(Method):
         if carry is not None and carry.dt == dt:
             return carry
         if carry is None:
-            f0, jacobian, _ = rhs.linearise(u, t)
+            f0, jacobian, _ = rhs.linearise(u, t, 0.0)
             fresh = True
         else:
             f0, jacobian, fresh = carry.f0, carry.jacobian, carry.fresh
@@ -191,8 +196,10 @@ class RadauIIA(Method):
         weights = self._norm.weights(u, u)
         rounding, tolerance = self._constants(u).rounding, self._constants(u).tolerance
         times = [t + c * dt for c in C]
-        previous, rate = math.inf, 0.0
+        previous, rate, found = math.inf, 0.0, None
+        patient = newton.fresh and not self._norm.steers
         limit = 2 * MAX_ITERATIONS if newton.fresh else MAX_ITERATIONS  # with an old Jacobian, rather renew that
+        limit = PATIENCE if patient else limit
         for iteration in range(1, limit + 1):
             residual = torch.stack([rhs(x, ti) for x, ti in zip((z + u).unbind(), times, strict=True)])
             residual.view(len(C), -1).addmm_(newton.inverse, z.view(len(C), -1), alpha=-1.0)
@@ -202,16 +209,23 @@ class RadauIIA(Method):
             if not math.isfinite(size):
                 return None
             z = z + correction
-            if size <= 4.0 * rounding:
-                return z, iteration, rate
-            if previous < math.inf:
+            if found is not None:
+                found = z, found[1], found[2]
+                if size > POLISHED * previous or size == 0.0:
+                    return found
+            elif size <= 4.0 * rounding:
+                found = z, iteration, rate
+            elif previous < math.inf:
                 rate = size / previous if previous > 0.0 else 0.0
-                if rate >= 1.0 or rate ** (limit - iteration + 1) / (1.0 - rate) * size > tolerance:
+                hopeless = rate >= 1.0 or rate ** (limit - iteration + 1) / (1.0 - rate) * size > tolerance
+                if hopeless and not patient:
                     return None
-                if rate / (1.0 - rate) * size < tolerance:
-                    return z, iteration, rate
+                if rate < 1.0 and rate / (1.0 - rate) * size < tolerance:
+                    found = z, iteration, rate
+            if found is not None and self._norm.steers:
+                return found
             previous = size
-        return None
+        return found
 
     def _predict(self, u: Tensor, dt: float, carry: _Carry) -> Tensor:
         """The last step's polynomial, continued; zero where there is none."""
@@ -240,7 +254,7 @@ class RadauIIA(Method):
         times = [t + c * dt for c in C]
         inputs = [u + zi for zi in z.unbind()]
         with torch.no_grad():
-            systems = [rhs.linearise(x.detach(), ti)[1] for x, ti in zip(inputs, times, strict=True)]
+            systems = [rhs.linearise(x.detach(), ti, 0.0)[1] for x, ti in zip(inputs, times, strict=True)]
             jacobians = torch.stack([system.matrix for system in systems])
             eye_n, eye_s = (torch.eye(m, dtype=u.dtype, device=u.device) for m in (n, count))
             w = torch.einsum("ij,nm->injm", inverse, eye_n) - torch.einsum("ij,inm->injm", eye_s, jacobians)

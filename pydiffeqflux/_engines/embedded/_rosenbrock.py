@@ -32,6 +32,7 @@ class Rosenbrock(Method):
     """The Rosenbrock method of a tableau. A rejected step is tried again with the same Jacobian."""
 
     adaptive = True
+    implicit = True
     controller = PredictiveController(gamma=0.8)
     stages_are_derivatives = False
 
@@ -48,7 +49,7 @@ class Rosenbrock(Method):
         self._dense = tableau.dense
 
     def step(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: Linearisation | None) -> Step:
-        f0, jacobian, dfdt = linearisation = rhs.linearise(u, t) if carry is None else carry
+        f0, jacobian, dfdt = linearisation = rhs.linearise(u, t, dt) if carry is None else carry
         solve = jacobian.factor(1.0 / (self._gamma * dt))
         self.nw += 1
         if solve is None:

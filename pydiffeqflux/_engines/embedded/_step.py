@@ -2,57 +2,22 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..._controllers import AbstractController, PIController
 from ._norm import ErrorNorm
+from ._protocols import LinearSystem as LinearSystem
+from ._protocols import Rhs as Rhs
+from ._protocols import Time as Time
+from ._sides import within
 
 Weights = tuple[tuple[int, float], ...]
 """The entries of a tableau row that are not zero, with their indices."""
-
-Time = float | Tensor
-"""Times are Python floats in a solve, and 0-d tensors where steps are mapped over by `torch.vmap`."""
-
-
-class LinearSystem(Protocol):
-    """The Jacobian of a right-hand side, ready to be put into W = scale M - J."""
-
-    def factor(self, scale: Time) -> Callable[[Tensor], Tensor] | None:
-        """A function that solves W x = b for states b, or `None` where W is singular."""
-        ...
-
-    def factor_stages(self, matrix: Tensor) -> Callable[[Tensor], Tensor] | None:
-        """A function that solves (matrix ⊗ M - I ⊗ J) x = b for stacked states `(s, *shape)`, as `factor`."""
-        ...
-
-    @property
-    def matrix(self) -> Tensor:
-        """J itself, `(N, N)`."""
-        ...
-
-    def norm(self) -> float:
-        """The largest absolute row sum of J."""
-        ...
-
-
-class Rhs(Protocol):
-    """What a method needs of a right-hand side."""
-
-    shape: torch.Size
-    dtype: torch.dtype
-    device: torch.device
-    mass: Callable[[Tensor], Tensor] | None
-
-    def __call__(self, u: Tensor, t: Time) -> Tensor: ...
-
-    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, LinearSystem, Tensor | None]:
-        """`f`, its Jacobian and `∂f/∂t`, all at `(u, t)`; `None` for the last where it is zero."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +32,7 @@ class Step:
         end: the exact time at its end, `t + dt` up to rounding.
         error: the norm of its error estimate, where that is a by-product of the step.
         failed: whether a nonlinear or linear solve failed, so that `u1` means nothing.
+        window: the times at which its stages may see `f`, where rounding or a discontinuity could have it otherwise.
     """
 
     method: "Method"
@@ -80,13 +46,24 @@ class Step:
     end: float = math.nan
     error: float = math.nan
     failed: bool = False
+    window: tuple[float, float] | None = None
     _coefficients: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def seen(self) -> tuple[float, float]:
+        """The first and the last time at which its stages see `f`."""
+        t = float(self.t)
+        return self.window or (min(t, self.end), max(t, self.end))
+
+    def stages(self, rhs: Rhs) -> list[Tensor]:
+        """All stages that the dense output needs."""
+        return self.method.dense_stages(within(rhs, self.window), self)
 
     def coefficients(self, rhs: Rhs) -> Tensor:
         """The tensors c₁, c₂, … of u(θ) = u0 + Σ cₘ θᵐ, stacked: shape `(degree, *shape)`."""
         result = self._coefficients
         if result is None:
-            stages = torch.stack(self.method.dense_stages(rhs, self))
+            stages = torch.stack(self.stages(rhs))
             table = self.method.dense_table(stages)
             if self.method.stages_are_derivatives:
                 table = table * self.dt
@@ -129,6 +106,7 @@ class Method(ABC):
         error_order: order of the embedded method.
         adaptive: whether there is an error estimate.
         stages_are_derivatives: whether the stages must be multiplied by the step size to become increments.
+        implicit: whether steps need the Jacobian of the right-hand side.
         controller: the step size controller where none is asked for.
         iterates: whether the stages are solutions of nonlinear equations.
         nsolve, nw: linear solves and factorisations so far.
@@ -138,6 +116,7 @@ class Method(ABC):
     error_order: int
     adaptive: bool
     stages_are_derivatives: bool
+    implicit: bool = False
     controller: AbstractController = PIController()
     iterates: bool = False
     nsolve: int = 0

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ._sides import Sides, within
 from ._step import Method, Rhs, Step
 
 SEGMENT = 64
@@ -46,7 +47,8 @@ class Trajectory:
         step = self.steps[i]
         if self._direction * t == self._ends[i]:
             return i, 1.0
-        return i, (t - float(step.t)) / float(step.dt)
+        theta = (t - float(step.t)) / float(step.dt)
+        return i, min(max(theta, 0.0), 1.0)  # not outside of the step by rounding
 
     def evaluate(self, t: float, derivative: int = 0) -> Tensor:
         """The dense output or a time derivative of it."""
@@ -76,9 +78,10 @@ class CheckpointedTrajectory:
         times: the ends of the steps; with the method of each, nine bytes a step.
     """
 
-    def __init__(self, rhs: Rhs, u0: Tensor, t0: float, t1: float) -> None:
+    def __init__(self, rhs: Rhs, u0: Tensor, t0: float, t1: float, sides: Sides) -> None:
         self.times = array("d", [t0])
         self._rhs = rhs
+        self._sides = sides
         self._direction = math.copysign(1.0, t1 - t0)
         self._checkpoints: list[tuple[int, Tensor]] = [(0, u0)]
         self._segments: dict[int, Trajectory] = {}
@@ -120,8 +123,9 @@ class CheckpointedTrajectory:
     def _redo(self, u: Tensor, i: int) -> Step:
         """Make step number `i` again, from the state `u`."""
         t, end = self.times[i], self.times[i + 1]
-        step = self._methods[self._method_of[i]].step(self._rhs, u, t, end - t, None)
-        step.end = end
+        window = self._sides.window(t, end, end - t)
+        step = self._methods[self._method_of[i]].step(within(self._rhs, window), u, t, end - t, None)
+        step.end, step.window = end, window
         return step
 
     def _load(self, index: int) -> Trajectory:

@@ -145,6 +145,7 @@ class JuliaEngine(AbstractEngine):
         strategy = strategy_for(spec)
         strategy.check(spec)
         adaptive = _check_step_size(spec)
+        _refuse_discontinuities(spec)
         session = self._session
         julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not strategy.brings_vjp(spec.rhs)
         alg = session.choices.algorithm(strategy.algorithm(spec.alg), finite_differences=not julia_ad)
@@ -219,6 +220,13 @@ def _check_step_size(spec: SolveSpec) -> bool:
     if isinstance(spec.options.controller, PredictiveController) and not spec.alg.is_stiff:
         raise UnsupportedError("Julia's PredictiveController is for implicit methods; use PIController, or none.")
     return adaptive
+
+
+def _refuse_discontinuities(spec: SolveSpec) -> None:
+    if spec.options.d_discontinuities:
+        raise UnsupportedError(
+            "the julia engine does not take d_discontinuities; name them in tstops, or use engine='embedded'."
+        )
 
 
 def _solve_arguments(

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ...._functions import RightHandSide, batched_vjp
 from .._linear import DenseJacobian
-from .._step import LinearSystem, Time
+from .._protocols import LinearSystem, Time
+from .._time_slope import time_slope
 from .._trajectory import Forward
 
 
@@ -57,7 +58,7 @@ class AdjointRhs(ABC):
     def _linear_system(self, u: Tensor, t: float) -> LinearSystem:
         """The Jacobian with respect to the adjoint state."""
 
-    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, LinearSystem, Tensor]:
+    def linearise(self, u: Tensor, t: Time, ahead: Time) -> tuple[Tensor, LinearSystem, Tensor | None]:
         """The derivative, its Jacobian and its time derivative.
 
         The last is a difference: the right-hand side depends on time through the dense output of the forward solution,
@@ -65,9 +66,7 @@ class AdjointRhs(ABC):
         """
         assert isinstance(t, float)
         k = self(u, t)
-        # The square root of the rounding unit balances truncation against cancellation.
-        delta = -(torch.finfo(self.dtype).eps ** 0.5) * max(abs(t), 1e-3)
-        return k, self._linear_system(u, t), (self(u, t + delta) - k) / delta
+        return k, self._linear_system(u, t), None if ahead == 0.0 else time_slope(self, u, t, ahead, k)
 
 
 class LambdaRhs(AdjointRhs):
@@ -84,7 +83,7 @@ class LambdaRhs(AdjointRhs):
         return -dx.reshape(-1)
 
     def _linear_system(self, u: Tensor, t: float) -> LinearSystem:
-        _, jacobian, _ = self._rhs.jacobian(self._forward.state(t), t)
+        _, jacobian, _ = self._rhs.jacobian(self._forward.state(t), t, time_derivative=False)
         return DenseJacobian(-jacobian.T, None, self.shape)
 
 
@@ -105,7 +104,7 @@ class InterpolatingRhs(AdjointRhs):
     def _linear_system(self, u: Tensor, t: float) -> LinearSystem:
         rhs, n = self._rhs, self._rhs.numel
         state = self._forward.state(t)
-        _, jacobian, _ = rhs.jacobian(state, t)
+        _, jacobian, _ = rhs.jacobian(state, t, time_derivative=False)
         x, k = rhs.evaluate_with_graph(state, t)
 
         def feed(v: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from ..._base import SolveSpec
 from .._integrator import Integrator
 from .._methods import make_method
 from .._norm import ErrorNorm
+from .._sides import Sides, sides_of
 from .._step import Step
 from .._trajectory import Forward, Trajectory
 from ._adjoint_rhs import (
@@ -56,13 +57,16 @@ def quadrature(
     rhs = spec.rhs
     adjoint = LambdaRhs(rhs, forward)
     pieces: list[Trajectory] = []
-
-    def jump(z: Tensor, i: int) -> Tensor:
-        pieces.append(Trajectory(adjoint, spec.tspan[1], spec.tspan[0]))
-        return z + cotangents[i].reshape(-1)
-
-    z = rhs.u0.new_zeros(adjoint.shape)
-    z = _solve_backwards(spec, adjoint, z, times, cotangents, jump, on_step=lambda step: pieces[-1].append(step))
+    z = _solve_backwards(
+        spec,
+        adjoint,
+        rhs.u0.new_zeros(adjoint.shape),
+        times,
+        cotangents,
+        _add_to(cotangents, 0, rhs.numel),
+        on_step=lambda step: pieces[-1].append(step),
+        on_stop=lambda: pieces.append(Trajectory(adjoint, spec.tspan[1], spec.tspan[0])),
+    )
     abstol, reltol = (
         float(torch.as_tensor(given if chosen is None else chosen).min())
         for chosen, given in ((sensealg.abstol, spec.options.abstol), (sensealg.reltol, spec.options.reltol))
@@ -107,50 +111,65 @@ def _solve_backwards(
     jump: Jump,
     *,
     on_step: Callable[[Step], None] = lambda step: None,
+    on_stop: Callable[[], None] = lambda: None,
     with_state: bool = False,
 ) -> Tensor:
     """Integrate `adjoint` from the last save point to t0, with a jump at every save point.
 
-    Save points without a cotangent are passed over, unless `adjoint` solves for the state too, which may be reset
-    there.
+    Steps end at the discontinuities of the forward solve, too, and see them from their own side. Save points without a
+    cotangent are passed over, unless `adjoint` solves for the state too, which may be reset there. `on_stop` is called
+    where a new smooth piece begins.
     """
     active = cotangents.reshape(len(times), -1).abs().amax(dim=1).gt(0.0).tolist()
-    stops = [i for i in range(len(times) - 1, -1, -1) if active[i] or with_state]
+    saves = [i for i in range(len(times) - 1, -1, -1) if active[i] or with_state]
     if not any(active):
         return torch.zeros_like(z)
     t0, t1 = spec.tspan
     # Before the last save point the adjoint state is zero; only a backward solve of u itself starts at t1.
-    start = t1 if with_state else times[stops[0]]
+    start = t1 if with_state else times[saves[0]]
+    with torch.no_grad():
+        while saves and times[saves[0]] == start:  # the first step size is to be that of the state after this jump
+            z = jump(z, saves.pop(0))
+        if start == t0:
+            return z
+        integrator = _integrator(spec, adjoint, z, start)
+        on_stop()
+        for t, i in _stops(sides_of(spec), start, t0, [(times[i], i) for i in saves]):
+            retcode = integrator.advance(t, on_step)
+            if not retcode.success:
+                raise _failure(integrator, retcode, spec, with_state=with_state)
+            if i is not None:
+                integrator.jump(jump(integrator.u, i))
+            on_stop()
+    return integrator.u
+
+
+def _integrator(spec: SolveSpec, adjoint: AdjointRhs, z: Tensor, start: float) -> Integrator:
+    """The backward solve, with the options of the forward one; a first step size in `dt` was meant for that."""
     options = spec.options
-    norm = ErrorNorm(_scalar(options.abstol), _scalar(options.reltol))
+    norm = ErrorNorm(_scalar(options.abstol), _scalar(options.reltol), steers=options.adaptive)
     method = make_method(spec.alg, norm)
-    if start == t0:
-        return jump(z, stops[0])
-    integrator = Integrator(
+    adaptive = options.adaptive and method.adaptive
+    return Integrator(
         adjoint,
         method,
         norm,
         z,
-        (start, t0),
-        adaptive=options.adaptive and method.adaptive,
-        dt=None if options.adaptive else options.dt,
+        (start, spec.tspan[0]),
+        adaptive=adaptive,
+        dt=None if adaptive else options.dt,
         dtmin=options.dtmin,
         dtmax=options.dtmax,
         maxiters=options.maxiters,
         controller=options.controller,
+        sides=sides_of(spec),
     )
 
-    def advance(t: float) -> None:
-        retcode = integrator.advance(t, on_step)
-        if not retcode.success:
-            raise _failure(integrator, retcode, spec, with_state=with_state)
 
-    with torch.no_grad():
-        for i in stops:
-            advance(times[i])
-            integrator.jump(jump(integrator.u, i))
-        advance(t0)
-    return integrator.u
+def _stops(sides: Sides, start: float, t0: float, saves: Sequence[tuple[float, int]]) -> list[tuple[float, int | None]]:
+    """Where the backward solve stops, in its order: save points with their index, discontinuities, and t0."""
+    others: list[tuple[float, int | None]] = [(t, None) for t in (*sides.between(start, t0), t0)]
+    return sorted([*others, *saves], key=lambda stop: stop[0], reverse=t0 < start)
 
 
 def _failure(integrator: Integrator, retcode: ReturnCode, spec: SolveSpec, *, with_state: bool) -> SolverError:

@@ -18,6 +18,7 @@ from ...._errors import GradientError
 from ...._functions import CannotMapError, RightHandSide, map_over
 from .._explicit_rk import ExplicitRK
 from .._problem_rhs import MappedRhs, ProblemRhs
+from .._sides import within
 from .._step import Method, Step
 from .._trajectory import Trajectory
 from . import _discrete_rk
@@ -107,7 +108,7 @@ def can_go_forward(rhs: RightHandSide, *, implicit: bool) -> bool:
         return True
 
     def linearise(u: Tensor, t: Tensor, *parameters: Tensor) -> Tensor:
-        return MappedRhs(rhs, rhs.functional(list(parameters))).linearise(u, t)[1].matrix
+        return MappedRhs(rhs, rhs.functional(list(parameters))).linearise(u, t, torch.ones_like(t))[1].matrix
 
     arguments = [x.detach().unsqueeze(0) for x in (rhs.u0, rhs.time(0.0), *rhs.parameters)]
     try:
@@ -185,12 +186,13 @@ def _chunks(steps: Sequence[Step], elements: int) -> Iterator[tuple[int, int]]:
 
 def _replay(
     method: Method, rhs: MappedRhs, *, dense: bool
-) -> Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
     """One step as a function of tensors: its final state and its stages."""
 
-    def again(u: Tensor, t: Tensor, dt: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
-        step = method.replay(rhs, u, t, dt, hints.unbind())
-        ks = method.dense_stages(rhs, step) if dense else step.ks
+    def again(u: Tensor, t: Tensor, dt: Tensor, seen: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
+        seeing = within(rhs, (seen[0], seen[1]))
+        step = method.replay(seeing, u, t, dt, hints.unbind())
+        ks = method.dense_stages(seeing, step) if dense else step.ks
         return step.u1, torch.stack(ks)
 
     return again
@@ -216,9 +218,9 @@ class MappedPullback:
         n, count, method = rhs.numel, len(steps), steps[0].method
         self._rhs = rhs
         with torch.enable_grad():
-            u0, ts, dts, hints = _stacked(steps, rhs)
+            u0, ts, dts, seen, hints = _stacked(steps, rhs)
             again = _replay(method, MappedRhs(rhs, rhs.unchecked), dense=bool(points))
-            u1, ks = map_over(again, u0, ts, dts, hints)
+            u1, ks = map_over(again, u0, ts, dts, seen, hints)
             rhs.nf += count * ks.shape[1]
             flat = u1.reshape(count, n)
             rows = [_grad(flat[:, r].sum(), u0).reshape(count, n) for r in range(n)]
@@ -255,7 +257,11 @@ def _reverse_chunk(
     inside = [p for p in points if p.theta != 1.0]
     make = _discrete_rk.RungeKuttaPullback if isinstance(steps[0].method, ExplicitRK) else MappedPullback
     pullback: Pullback = make(steps, inside, rhs, cotangents)
-    at_end = {p.step: cotangents[p.row].reshape(-1) for p in points if p.theta == 1.0}
+    at_end: dict[int, Tensor] = {}
+    for p in points:
+        if p.theta == 1.0:  # maybe more than once, where a time was asked for repeatedly
+            v = cotangents[p.row].reshape(-1)
+            at_end[p.step] = at_end[p.step] + v if p.step in at_end else v
     transposed, injected = pullback.transposed.unbind(), pullback.injected.unbind()
     lams = []
     for i in range(len(steps) - 1, -1, -1):
@@ -285,7 +291,8 @@ def _reverse_one_by_one(
         old = steps[i]
         with torch.enable_grad():
             u = old.u0.detach().requires_grad_()
-            step = old.method.replay(taped, u, old.t, old.dt, old.ks)
+            step = old.method.replay(within(taped, old.window), u, old.t, old.dt, old.ks)
+            step.window = old.window
             outputs, vectors = [step.u1], [lam.reshape(rhs.shape)]
             for p in points:
                 if p.step == i:
@@ -300,14 +307,14 @@ def _reverse_one_by_one(
     return lam
 
 
-def _stacked(steps: Sequence[Step], rhs: RightHandSide) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Initial states (a leaf), times, step sizes and stages of steps."""
-    ts, dts = (
+def _stacked(steps: Sequence[Step], rhs: RightHandSide) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Initial states (a leaf), times, step sizes, the times that may be seen `(S, 2)`, and stages of steps."""
+    ts, dts, seen = (
         torch.tensor(values, dtype=rhs.dtype, device=rhs.device)
-        for values in ([step.t for step in steps], [step.dt for step in steps])
+        for values in ([step.t for step in steps], [step.dt for step in steps], [step.seen for step in steps])
     )
     hints = torch.stack([torch.stack(step.ks) for step in steps])
-    return torch.stack([step.u0 for step in steps]).requires_grad_(), ts, dts, hints
+    return torch.stack([step.u0 for step in steps]).requires_grad_(), ts, dts, seen, hints
 
 
 def _step_jacobians(steps: Sequence[Step], rhs: RightHandSide, thetas: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -316,13 +323,13 @@ def _step_jacobians(steps: Sequence[Step], rhs: RightHandSide, thetas: Sequence[
     dense = any(theta != 1.0 for theta in thetas)
     parameters = [q.detach().expand(count, *q.shape).clone().requires_grad_() for q in rhs.parameters]
     with torch.enable_grad():
-        u0, ts, dts, hints = _stacked(steps, rhs)
+        u0, ts, dts, seen, hints = _stacked(steps, rhs)
 
-        def again(u: Tensor, t: Tensor, dt: Tensor, hint: Tensor, *own: Tensor) -> tuple[Tensor, Tensor]:
+        def again(u: Tensor, t: Tensor, dt: Tensor, seen: Tensor, hint: Tensor, *own: Tensor) -> tuple[Tensor, Tensor]:
             mapped = MappedRhs(rhs, rhs.functional(list(own)))
-            return _replay(method, mapped, dense=dense)(u, t, dt, hint)
+            return _replay(method, mapped, dense=dense)(u, t, dt, seen, hint)
 
-        u1, ks = map_over(again, u0, ts, dts, hints, *parameters)
+        u1, ks = map_over(again, u0, ts, dts, seen, hints, *parameters)
         rhs.nf += count * ks.shape[1]
         y = _dense_values(method, u0, u1, ks, dts, thetas) if dense else u1
         flat, inputs = y.reshape(count, n), [u0, *parameters]

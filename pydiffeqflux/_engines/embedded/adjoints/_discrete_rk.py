@@ -37,7 +37,7 @@ class _Stages:
         method = steps[0].method
         assert isinstance(method, ExplicitRK)
         for point in points:
-            method.dense_stages(ProblemRhs(rhs), steps[point.step])
+            steps[point.step].stages(ProblemRhs(rhs))
         dense = bool(points)
         a, b, c = (torch.tensor(v, dtype=rhs.dtype, device=rhs.device) for v in method.matrices(dense=dense))
         count, s, n = len(steps), len(c), rhs.numel
@@ -46,7 +46,8 @@ class _Stages:
         u0 = torch.stack([step.u0 for step in steps]).reshape(count, 1, n)
         ks = torch.stack([k for step in steps for k in _padded(step, s)]).reshape(count, s, n)
         x = u0 + dts.reshape(-1, 1, 1) * (a @ ks)
-        ts = (t0s[:, None] + dts[:, None] * c).to(rhs.dtype).reshape(-1)
+        low, high = torch.tensor([step.seen for step in steps], dtype=torch.float64, device=rhs.device).T[..., None]
+        ts = (t0s[:, None] + dts[:, None] * c).clamp(low, high).to(rhs.dtype).reshape(-1)
         rhs.nf += count * s
         with torch.enable_grad():
             self.x = x.reshape(count * s, *rhs.shape).requires_grad_()

@@ -78,11 +78,12 @@ class GaussAccumulator:
         # As many nodes as integrate a product of two polynomials of the method's order.
         nodes, weights = np.polynomial.legendre.leggauss(step.method.order // 2 + 1)
         t, dt = float(step.t), float(step.dt)
+        low, high = step.seen
         # Cut at the steps of the forward solution too: they resolve transients that the adjoint state does not see.
         margin = 1e-6 * dt  # steps that end together up to rounding are not cut
         for a, b in pairwise([t, *self._forward.breaks(t + margin, step.end - margin), step.end]):
             for x, w in zip(nodes.tolist(), weights.tolist(), strict=True):
-                time = a + 0.5 * (x + 1.0) * (b - a)
+                time = min(max(a + 0.5 * (x + 1.0) * (b - a), low), high)
                 lam = step.evaluate(self._adjoint, (time - t) / dt)
                 self._ts.append(time)
                 self._us.append(self._forward.state(time))

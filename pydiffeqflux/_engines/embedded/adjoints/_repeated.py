@@ -12,7 +12,9 @@ from torch import Tensor
 from ...._functions import RightHandSide, batched_vjp
 from .._linear import DenseJacobian
 from .._problem_rhs import mass_product
-from .._step import Time
+from .._protocols import Time
+from .._sides import within
+from .._time_slope import time_slope
 from .._trajectory import Trajectory
 from ._save_points import save_points
 
@@ -29,15 +31,20 @@ class _ConnectedRhs:
         self._rhs.nf += 1
         return self._call(u, self._rhs.time(t))
 
-    def linearise(self, u: Tensor, t: Time) -> tuple[Tensor, DenseJacobian, Tensor | None]:
+    def linearise(self, u: Tensor, t: Time, ahead: Time) -> tuple[Tensor, DenseJacobian, Tensor | None]:
+        assert isinstance(t, float)
+        assert isinstance(ahead, float)
         rhs, n = self._rhs, self._rhs.numel
         rhs.njac += 1
-        time = rhs.time(t).detach().clone().requires_grad_()
+        time = rhs.time(t).requires_grad_()
         x = u if u.requires_grad else u.detach().requires_grad_()
         k = self._call(x, time)
-        rows, dfdt = batched_vjp(k, (x, time), rhs.identity.view(n, *rhs.shape), create_graph=True)
+        rows, slope = batched_vjp(k, (x, time), rhs.identity.view(n, *rhs.shape), create_graph=True)
         matrix = u.new_zeros(n, n) if rows is None else rows.reshape(n, n)
-        return k, DenseJacobian(matrix, rhs.mass_matrix, self.shape), None if dfdt is None else dfdt.view(self.shape)
+        slope = None if slope is None else slope.view(self.shape)
+        if ahead != 0.0 and rhs.time_by_differences:
+            slope = time_slope(self, u, t, ahead, k)
+        return k, DenseJacobian(matrix, rhs.mass_matrix, self.shape), slope if ahead != 0.0 else None
 
 
 def gradients(
@@ -51,7 +58,8 @@ def gradients(
         u = rhs.space.to_real(start)
         outputs, vectors = [u for _ in at_start], [cotangents[row] for row in at_start]
         for i, old in enumerate(trajectory.steps):
-            step = old.method.replay(connected, u, old.t, old.dt, old.ks)
+            step = old.method.replay(within(connected, old.window), u, old.t, old.dt, old.ks)
+            step.window = old.window
             for point in points:
                 if point.step == i:
                     outputs.append(step.evaluate(connected, point.theta))
