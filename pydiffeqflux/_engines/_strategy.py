@@ -3,11 +3,12 @@
 from abc import ABC
 from collections.abc import Mapping
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .._algorithms import AbstractAlgorithm
-from .._errors import UnsupportedError
+from .._errors import GradientError, UnsupportedError
 from .._sensealgs import AbstractSensealg
+from ._base import SolveSpec
 
 S = TypeVar("S", bound=AbstractSensealg)
 V = TypeVar("V")
@@ -30,9 +31,11 @@ class AbstractStrategy(ABC, Generic[S]):
 
     Attributes:
         keep: what of the forward solve is kept for the gradient.
+        repeats_draws: whether the gradient is that of the random numbers that `f` drew in the solve.
     """
 
     keep: Kept = Kept.NOTHING
+    repeats_draws: bool = False
 
     def __init__(self, sensealg: S) -> None:
         self.sensealg = sensealg
@@ -40,6 +43,19 @@ class AbstractStrategy(ABC, Generic[S]):
     def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
         """Why this cannot be done, as a sentence with what to use instead; empty where it can."""
         return ""
+
+
+def check_randomness(spec: SolveSpec, strategy: AbstractStrategy[Any]) -> None:
+    """Refuse gradients that would be those of other random numbers than the solve drew.
+
+    Raises:
+        GradientError: with what to do instead.
+    """
+    if spec.sensealg is not None and spec.rhs.is_random and not strategy.repeats_draws:
+        raise GradientError(
+            f"f draws random numbers, and {spec.sensealg!r} would draw others for the gradient; use "
+            "ReverseDiffAdjoint() on the embedded engine, draw them before the solve, or call eval() on the model."
+        )
 
 
 def look_up(engine: str, table: Mapping[type[AbstractSensealg], V], sensealg: AbstractSensealg) -> V:

@@ -1,7 +1,7 @@
 """What autograd finds behind the output of a function."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,11 +19,13 @@ class Connection:
         uses_state: whether the state has.
         leaves: the other tensors that have.
         is_random: whether random numbers are drawn.
+        outputs: what the function returned, by the time it was evaluated at; empty for a traced one.
     """
 
     uses_state: bool
     leaves: list[Tensor]
     is_random: bool = False
+    outputs: dict[float, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,31 @@ def _evaluate(snapshot: Snapshot) -> _Positions:
     before = torch.get_rng_state()
     with torch.enable_grad():
         output = snapshot.function.call(*inputs)
-    is_random = not torch.equal(torch.get_rng_state(), before)
+    is_random = _has_drawn(before)
     found = {id(leaf) for leaf in graph_leaves(output)}
     positions = [i for i, x in enumerate(inputs) if id(x) in found]
     return _Positions(not state.isdisjoint(positions), tuple(i for i in positions if i not in state), is_random)
 
 
-def connection_of_call(evaluate: Callable[[Tensor], Any], u: Tensor) -> Connection:
-    """What has a gradient in one evaluation of a function of the state."""
+def connection_of_call(function: Callable[[Tensor, float], Any], u: Tensor, t: float) -> Connection:
+    """What has a gradient in one evaluation of a function of the state and the time."""
     before = torch.get_rng_state()
     with torch.enable_grad():
         x = u.detach().clone().requires_grad_()
-        output = evaluate(x.clone())  # not the leaf itself: torch has its own error for writing to that
-    is_random = not torch.equal(torch.get_rng_state(), before)
+        output = function(x.clone(), t)  # not the leaf itself: torch has its own error for writing to that
+    is_random = _has_drawn(before)
     leaves = graph_leaves(output)
-    return Connection(any(leaf is x for leaf in leaves), [leaf for leaf in leaves if leaf is not x], is_random)
+    uses_state = any(leaf is x for leaf in leaves)
+    others = [leaf for leaf in leaves if leaf is not x]
+    return Connection(uses_state, others, is_random, {t: output.detach().clone()})
+
+
+def _has_drawn(before: Tensor) -> bool:
+    """Whether random numbers have been drawn since then; they are put back, so that a solve draws the same ones."""
+    if torch.equal(torch.get_rng_state(), before):
+        return False
+    torch.set_rng_state(before)
+    return True
 
 
 def joined(connections: Sequence[Connection]) -> Connection:
@@ -74,4 +86,5 @@ def joined(connections: Sequence[Connection]) -> Connection:
         any(connection.uses_state for connection in connections),
         list(leaves.values()),
         any(connection.is_random for connection in connections),
+        {t: output for connection in connections for t, output in connection.outputs.items()},
     )

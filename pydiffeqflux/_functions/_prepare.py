@@ -61,7 +61,7 @@ def prepare_right_hand_side(
     first = preparation.direct()
     connection = None
     if gradients:
-        connection = connection_of_call(lambda u: first(u, tspan[0]), first.u0)
+        connection = connection_of_call(first, first.u0, tspan[0])
     else:
         first(first.u0.clone(), tspan[0])
     if found is None and (traced or preparation.may_have_gradient(connection)):
@@ -82,7 +82,7 @@ def _later_connections(rhs: RightHandSide) -> Iterator[Connection]:
     for t in (0.5 * (t0 + t1), t1):
         # at a state that is not the one there, it may fail for good reason
         with suppress(Exception):
-            yield connection_of_call(lambda u, t=t: rhs(u, t), rhs.u0)
+            yield connection_of_call(rhs, rhs.u0, t)
 
 
 @dataclass(frozen=True)

@@ -233,20 +233,37 @@ class RightHandSide:
         self._captured.forget_modified()
 
     def check_unmodified(self) -> None:
-        """Refuse tensors that are not what they were: a gradient evaluates `f` again.
+        """Refuse an `f` that is not what it was: a gradient evaluates it again.
 
         Raises:
-            GradientError: a parameter, or a tensor that `f` has captured and reads, was written to after the solve.
+            GradientError: a parameter, or a tensor that `f` has captured and reads, was written to after the solve, or
+                an `f` that is called as it is returns something else than before.
         """
         what = ""
         if self._given.modified():
             what = "parameters were"
-        elif self._captured.modified():
+        elif self._captured.modified() and not (self.snapshot is None and self._returns_the_same()):
             what = "a tensor that f reads was"
         if what:
             raise GradientError(
                 f"{what} modified in place after the solve, so its gradient cannot be computed any more; call "
                 "backward() before optimizer.step() and the like, or solve again."
+            )
+        if self.snapshot is None and not self._returns_the_same():
+            raise GradientError(
+                f"f does not return what it returned in the solve, so something that it reads has changed since then; "
+                f"call backward() before that, or solve again. Of an f that torch.compile can follow the solve keeps "
+                f"what it has read, but here {self.refusal or 'it is called as it is'}."
+            )
+
+    def _returns_the_same(self) -> bool:
+        """Whether a function that is called as it is returns what it returned when the solve began."""
+        if self.connection is None or self.connection.is_random:
+            return True
+        with torch.no_grad():
+            return all(
+                torch.equal(self._call(self.u0.clone(), self.time(t)), output)
+                for t, output in self.connection.outputs.items()
             )
 
     # ---- derivatives

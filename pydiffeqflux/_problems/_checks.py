@@ -57,6 +57,11 @@ def as_state(u0: Any) -> Tensor:
         state = u0
     elif isinstance(u0, np.ndarray | np.generic):
         state = torch.from_numpy(np.array(u0))
+    elif isinstance(u0, list | tuple) and any(isinstance(part, Tensor) for part in u0):
+        raise InvalidProblemError(
+            f"u0 is a {type(u0).__name__} of tensors; a state is one tensor, so pass torch.stack(u0) or torch.cat(u0) "
+            "and take it apart in f."
+        )
     else:
         try:
             array = np.asarray(u0)

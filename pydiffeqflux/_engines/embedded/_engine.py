@@ -21,7 +21,7 @@ from ..._sensealgs import (
 )
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
 from .._step_size import is_adaptive
-from .._strategy import Kept
+from .._strategy import Kept, check_randomness
 from ._integrator import Integrator
 from ._mass_matrix import check_consistent
 from ._methods import can_watch_stability, make_method
@@ -85,6 +85,7 @@ class EmbeddedEngine(AbstractEngine):
     def solve(self, spec: SolveSpec) -> RawSolution:
         spec = spec.with_concrete_algorithm(large=algs.KenCarp4())
         rhs, options, t0, strategy = spec.rhs, spec.options, spec.tspan[0], strategy_of(spec.sensealg)
+        check_randomness(spec, strategy)
         taped = strategy.taped(spec.alg, rhs)
         problem = ProblemRhs(rhs, taped=taped)
         if rhs.mass_matrix is not None:

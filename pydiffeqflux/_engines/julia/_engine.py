@@ -18,7 +18,7 @@ from ..._retcode import ReturnCode
 from ..._sensealgs import AbstractSensealg, GaussAdjoint, ReverseDiffAdjoint
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
 from .._step_size import is_adaptive
-from .._strategy import Kept
+from .._strategy import Kept, check_randomness
 from ._arguments import AdjointArguments, SolveArguments, SolveResult, address, doubles, view
 from ._bridge import Bridge, Handle, start
 from ._cache import Cache
@@ -144,6 +144,7 @@ class JuliaEngine(AbstractEngine):
         spec = _concrete(spec)
         strategy = strategy_for(spec)
         strategy.check(spec)
+        check_randomness(spec, strategy)
         adaptive = _check_step_size(spec)
         _refuse_discontinuities(spec)
         session = self._session

@@ -55,6 +55,7 @@ class Reverse(Strategy[ReverseDiffAdjoint]):
     """Along the graph of a taped solve, else chunk by chunk through the steps."""
 
     keep = Kept.STEPS
+    repeats_draws = True
 
     def taped(self, alg: AbstractAlgorithm, rhs: RightHandSide) -> bool:
         # what was drawn at random is drawn once
