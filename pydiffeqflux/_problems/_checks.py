@@ -1,6 +1,5 @@
 """Checks of what problems are given."""
 
-import inspect
 import math
 from typing import Any
 
@@ -11,26 +10,30 @@ from torch._C._functorch import maybe_current_level
 
 from .._errors import InvalidProblemError, UnsupportedError
 from .._functions._nesting import outside_inference_mode
+from ._signatures import arguments_of
 
 STATE_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 """The dtypes that a state may have."""
 
 
 def check_callable(f: Any) -> None:
-    """Refuse what is not a function `f(u, p, t)`."""
+    """Refuse what is not a function `f(u, p, t)`, as far as its signature tells."""
     if not callable(f):
         raise InvalidProblemError(f"f must be a function f(u, p, t), not {type(f).__name__}.")
-    try:
-        signature = inspect.signature(f.forward if isinstance(f, torch.nn.Module) else f)
-    except (TypeError, ValueError):
-        return  # builtins and C functions have no signature to look at
-    try:
-        signature.bind(None, None, None)
-    except TypeError:
+    arguments = arguments_of(f)
+    if arguments is None:
+        return
+    if arguments.time_is_first or arguments.time_is_second:
+        order = "u, t, p" if arguments.time_is_second else "t, u, p" if len(arguments.names) > 2 else "t, u"
         raise InvalidProblemError(
-            f"f must take three arguments f(u, p, t), but its signature is f{signature}. "
+            f"f{arguments} has the time before other arguments, as its names tell, but f is called as f(u, p, t); "
+            f"change the order of its arguments, or wrap it: lambda u, p, t: f({order})."
+        )
+    if arguments.required > 3 or arguments.keywords or not (len(arguments.names) >= 3 or arguments.more):
+        raise InvalidProblemError(
+            f"f must take three arguments f(u, p, t), but its signature is f{arguments}. "
             "Wrap it, for example lambda u, p, t: f(u); NeuralODE does this for networks."
-        ) from None
+        )
 
 
 def refuse_transforms() -> None:

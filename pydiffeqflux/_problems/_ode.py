@@ -20,6 +20,7 @@ class ODEProblem(AbstractProblem):
     Arguments:
         f: the right-hand side `f(u, p, t)`, a function of torch tensors or an `nn.Module` with that `forward`. It
             returns a tensor of the shape, dtype and device of `u`, and must not modify `u`. `t` is a 0-d tensor.
+            A function whose arguments have the names of another order, such as `f(t, y, args)`, is refused.
         u0: initial state, a tensor, array, number or list of any shape; float32, float64, complex64 or complex128.
             Arrays, numbers and lists give a solution in numpy; numbers and lists are taken as float64.
         tspan: `(t0, t1)`; `t1 < t0` integrates backwards. Times may be 0-d tensors, which have gradients.
