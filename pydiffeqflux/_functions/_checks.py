@@ -49,6 +49,8 @@ class Checks:
                 self.refusal = Refusal(DEPENDS_ON_VALUES)
             elif guard.has_value:
                 self.refusal = self.refusal or _refuse(value)
+            # guards are made once more after this, and of an array of NumPy that is another tensor each time
+            guard.orig_guard.obj_weakref = None
         return [True] * len(guards)
 
     def refuse(self, scope: dict[str, Any]) -> Refusal | None:

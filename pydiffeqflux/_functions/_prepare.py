@@ -50,7 +50,9 @@ def prepare_right_hand_side(
     parameters = Parameters(p, differentiate=gradients)
     if isinstance(function, JuliaSource):
         return SourceRightHandSide(u0, tspan, mass_matrix, function, parameters)
-    arguments = u0.detach().clone(), parameters.p, StateSpace.of(u0).time(tspan[0])
+    # the state requires a gradient where gradients are taken: f may see it, and torch traces derivatives of its own then
+    u = u0.detach().clone().requires_grad_(gradients)
+    arguments = u, parameters.p, StateSpace.of(u0).time(tspan[0])
     preparation = _Preparation(function, u0, tspan, mass_matrix, parameters)
     found = find(function, arguments)
     if isinstance(found, Snapshot):

@@ -21,11 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
+from torch.fx._lazy_graph_module import _LazyGraphModule
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ._checks import DEPENDS_ON_VALUES, Checks
 from ._lines import innermost_line
-from ._nesting import leaves
+from ._nesting import leaves, structure
 from ._pure import PureFunction, Refusal, Snapshot
 
 VARIANTS = 32
@@ -102,8 +103,8 @@ _LOCK = threading.RLock()  # torch traces one function at a time
 
 def _group(function: Callable[..., Any], arguments: tuple[Any, ...], *, create: bool) -> _Group | None:
     owner, parts = _identity(function)
-    shapes = tuple((x.shape, x.dtype) for x in arguments if isinstance(x, Tensor))
-    key = (parts, shapes, torch.is_grad_enabled())
+    # the order of keys, which guards do not tell apart, is that of the flat parameters
+    key = (parts, structure(arguments), torch.is_grad_enabled())
     groups = _GROUPS.get(owner)
     if groups is None:
         if not create:
@@ -208,6 +209,7 @@ class _Tracer:
 
 def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tuple[Snapshot]]:
     """A backend of `torch.compile` that runs nothing: it hands out the graph and its inputs."""
+    _LazyGraphModule.force_recompile(graph)  # its function is what is called, without the detour through a module
     function = PureFunction(graph)
     return lambda *inputs: (Snapshot(function, inputs),)
 
@@ -215,21 +217,25 @@ def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tu
 @contextmanager
 def _quiet() -> Iterator[None]:
     """What the tracer has to say is said in our words."""
-    logger = logging.getLogger("torch._dynamo")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in ("torch._dynamo", "torch._guards")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 _REASONS = {
     "Data-dependent": DEPENDS_ON_VALUES,
     "Could not guard on data-dependent": DEPENDS_ON_VALUES,
     "torch.jit": "it has parts in TorchScript, whose attributes cannot be watched",
+    "_CachedForward": "it has parts in TorchScript, whose attributes cannot be watched",
+    "backwards hooks": "its gradient is made by hooks",
     "Attempted to wrap sparse": "it uses sparse tensors",
     "side effects happened": "it changes something when it is called, which compiled code would not do",
 }
@@ -240,7 +246,8 @@ def _explained(error: Exception) -> Refusal:
     text = str(error)
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__).strip()
     where = innermost_line(getattr(error, "real_stack", None) or ())
+    said = text.partition("Developer debug context")[0]
     for words, reason in _REASONS.items():
-        if words in first:
+        if words in said:
             return Refusal(reason, where)
     return Refusal(f"torch.compile cannot follow it: {first.rstrip('.')}", where)

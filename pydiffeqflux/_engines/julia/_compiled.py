@@ -162,10 +162,12 @@ class CompiledFunction:
 
     def _verify(self, name: str, loaded: _Loaded, rhs: RightHandSide) -> None:
         """Compare with torch at some states: code that differs must not be used."""
-        loaded.set_constants(self._bridge, _dense(loaded.constants, _captured(rhs)))
-        p = self.flat_parameters(rhs)
+        tensors = _captured(rhs)
+        dense = _dense(loaded.constants, tensors)  # kept until Julia has read them
+        loaded.set_constants(self._bridge, dense)
+        p, captured = self.flat_parameters(rhs), self._traced.parameters(tensors)
         for point in points(rhs):
-            expected, noise = expectation(name, rhs, point)
+            expected, noise = expectation(name, rhs, captured, point)
             out = torch.empty_like(expected)
             λ = point.cotangent(name)
             self._bridge.call(
@@ -174,6 +176,7 @@ class CompiledFunction:
             )  # fmt: skip
             if not agrees(out, expected, noise):
                 raise CannotCompileError("the compiled code does not give what torch gives")
+        del dense
 
     # ---- parameters
 

@@ -56,13 +56,20 @@ def points(rhs: RightHandSide) -> Iterator[Point]:
         yield Point(rhs.u0 + distance * size * u, t, λ, (g, 2.0))
 
 
-def expectation(name: str, rhs: RightHandSide, point: Point) -> tuple[Tensor, float]:
+def expectation(name: str, rhs: RightHandSide, captured: Sequence[Tensor], point: Point) -> tuple[Tensor, float]:
     """What torch gives there, flat, and how far rounding moves it.
+
+    Arguments:
+        name: the function's name.
+        rhs: the right-hand side.
+        captured: the tensors of the user's that the flat parameters end with, in their order.
+        point: where.
 
     Raises:
         CannotCompileError: torch cannot differentiate the function.
     """
-    expected, other = _expected(name, rhs, point), _expected(name, rhs, point.shaken())
+    local = [rhs.local_of(x) for x in captured]
+    expected, other = _expected(name, rhs, local, point), _expected(name, rhs, local, point.shaken())
     difference = (expected - other)[expected.isfinite() & other.isfinite()]
     return expected, difference.abs().max().item() if difference.numel() else 0.0
 
@@ -86,13 +93,12 @@ def captured_parameters(rhs: RightHandSide) -> list[Tensor]:
     return [x for x in rhs.snapshot.captured if id(x) in owners]
 
 
-def _expected(name: str, rhs: RightHandSide, point: Point) -> Tensor:
+def _expected(name: str, rhs: RightHandSide, captured: Sequence[Tensor], point: Point) -> Tensor:
     """What torch gives, flat."""
     u, t, λ = point.u, point.t, point.λ
     if name in ("f", GENERIC):
         with torch.no_grad():
             return rhs.unchecked(u, rhs.time(t)).reshape(-1)
-    captured = [rhs.local_of(x) for x in captured_parameters(rhs)]
     with torch.enable_grad():
         x, time = u.detach().requires_grad_(), rhs.time(t).requires_grad_()
         leaves = [leaf.detach().requires_grad_() for leaf in rhs.leaves]

@@ -14,7 +14,7 @@ class Replay:
     """A traced function of its flat arguments, at some captured tensors.
 
     Attributes:
-        line: the line of the user's code that the latest operation came from.
+        line: the line of the user's code that the operation came from which has failed, empty where none has.
     """
 
     def __init__(self, function: PureFunction, inputs: Sequence[Tensor]) -> None:
@@ -24,7 +24,9 @@ class Replay:
     def __call__(self, *arguments: Tensor) -> Tensor:
         pairs = zip(self._inputs, self._function.roles, strict=True)
         inputs = [x if role < 0 else arguments[role] for x, role in pairs]
-        return _Interpreter(self).run(*inputs)[0]
+        result = _Interpreter(self).run(*inputs)[0]
+        self.line = ""
+        return result
 
 
 class _Interpreter(torch.fx.Interpreter):

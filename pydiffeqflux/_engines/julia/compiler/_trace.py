@@ -1,6 +1,7 @@
 """From a torch function to a graph of primitive operations."""
 
 import traceback
+import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -76,9 +77,11 @@ def trace(
         )
 
     try:
-        graph = tracer(function)(*arguments)
-        if any(node.target in _WRITES for node in graph.graph.nodes):
-            graph = tracer(graph)(*arguments)  # some decompositions write in place themselves
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracer looks at the gradients of tensors that have none
+            graph = tracer(function)(*arguments)
+            if any(node.target in _WRITES for node in graph.graph.nodes):
+                graph = tracer(graph)(*arguments)  # some decompositions write in place themselves
     except (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode) as error:
         raise CannotCompileError(VALUES, _line_of(error)) from error
     except CannotCompileError:
