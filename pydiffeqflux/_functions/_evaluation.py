@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .._errors import GradientError
@@ -85,3 +86,27 @@ class DirectEvaluation(AbstractEvaluation):
             )
         p = replace_leaves(self._parameters.p, [fresh.get(id(x), x) for x in in_p])
         return lambda u, t: self._function(u, p, t)
+
+
+class AutocastEvaluation(AbstractEvaluation):
+    """Another evaluation under the `torch.autocast` that was in force when the problem was prepared.
+
+    A gradient is taken later, where it may not be in force any more.
+    """
+
+    def __init__(self, evaluation: AbstractEvaluation, device: str) -> None:
+        self._evaluation = evaluation
+        self._options = {"device_type": device, "dtype": torch.get_autocast_dtype(device), "cache_enabled": False}
+
+    def __call__(self, u: Tensor, t: Tensor) -> Any:
+        with torch.autocast(**self._options):
+            return self._evaluation(u, t)
+
+    def replacing(self, fresh: dict[int, Tensor]) -> Callable[[Tensor, Tensor], Any]:
+        call = self._evaluation.replacing(fresh)
+
+        def under_autocast(u: Tensor, t: Tensor) -> Any:
+            with torch.autocast(**self._options):
+                return call(u, t)
+
+        return under_autocast

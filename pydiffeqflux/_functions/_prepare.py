@@ -11,7 +11,7 @@ from torch import Tensor
 from .._julia_source import JuliaSource
 from ._connection import Connection, connection_of_call, connection_of_snapshot, joined
 from ._derivatives import graph_leaves
-from ._evaluation import DirectEvaluation, TracedEvaluation
+from ._evaluation import AbstractEvaluation, AutocastEvaluation, DirectEvaluation, TracedEvaluation
 from ._parameters import Parameters
 from ._pure import Snapshot
 from ._reachable import reachable_tensors
@@ -50,7 +50,7 @@ def prepare_right_hand_side(
     parameters = Parameters(p, differentiate=gradients)
     if isinstance(function, JuliaSource):
         return SourceRightHandSide(u0, tspan, mass_matrix, function, parameters)
-    # the state requires a gradient where gradients are taken: f may see it, and torch traces derivatives of its own then
+    # the state requires a gradient where gradients are taken: f may see it, and derivatives of its own are traced then
     u = u0.detach().clone().requires_grad_(gradients)
     arguments = u, parameters.p, StateSpace.of(u0).time(tspan[0])
     preparation = _Preparation(function, u0, tspan, mass_matrix, parameters)
@@ -137,5 +137,8 @@ class _Preparation:
         rhs.watch(reachable)
         return rhs
 
-    def _make(self, evaluation: Any, **found: Any) -> RightHandSide:
+    def _make(self, evaluation: AbstractEvaluation, **found: Any) -> RightHandSide:
+        device = self.u0.device.type
+        if torch.is_autocast_enabled(device):
+            evaluation = AutocastEvaluation(evaluation, device)
         return RightHandSide(self.u0, self.tspan, self.mass_matrix, self.function, evaluation, self.parameters, **found)

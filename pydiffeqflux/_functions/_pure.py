@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,21 @@ class PureFunction:
         """Tell the arguments from what is captured, which is the same at every call of the function."""
         positions = {id(argument): position for position, argument in reversed(list(enumerate(arguments)))}
         self.roles = tuple(positions.get(id(x), CAPTURED) for x in inputs)
+
+
+def inline_checkpoints(graph: GraphModule) -> None:
+    """Have parts under `torch.utils.checkpoint` evaluated as any other.
+
+    What is differentiated here is evaluated again anyway, and `torch.vmap` does not pass a checkpoint.
+    """
+    for node in graph.graph.nodes:
+        if node.target is torch.ops.higher_order.tag_activation_checkpoint:
+            node.target = _evaluate_part
+            node.kwargs = {}
+
+
+def _evaluate_part(part: Callable[..., Any], *arguments: Any) -> Any:
+    return part(*arguments)
 
 
 def _with_gradients(run: Callable[..., tuple[Tensor]], *inputs: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from ._checks import DEPENDS_ON_VALUES, Checks
 from ._lines import innermost_line
 from ._nesting import leaves, structure
-from ._pure import PureFunction, Refusal, Snapshot
+from ._pure import PureFunction, Refusal, Snapshot, inline_checkpoints
 
 VARIANTS = 32
 """So often a function is traced at one shape because something that it reads has changed."""
@@ -209,6 +209,7 @@ class _Tracer:
 
 def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tuple[Snapshot]]:
     """A backend of `torch.compile` that runs nothing: it hands out the graph and its inputs."""
+    inline_checkpoints(graph)
     _LazyGraphModule.force_recompile(graph)  # its function is what is called, without the detour through a module
     function = PureFunction(graph)
     return lambda *inputs: (Snapshot(function, inputs),)

@@ -92,7 +92,10 @@ def reverse(trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], 
         inside = [p.relative_to(first) for p in points if first <= p.step < last]
         try:
             lam = pull(steps[first:last], inside, rhs, cotangents, lam, totals)
-        except CannotMapError:  # the same derivatives, one step after the other
+        except (
+            CannotMapError,
+            RuntimeError,
+        ):  # one step after the other: the same derivatives, or what f itself raises
             pull = _reverse_one_by_one
             lam = pull(steps[first:last], inside, rhs, cotangents, lam, totals)
     for row in at_start:
