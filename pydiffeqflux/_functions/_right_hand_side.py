@@ -64,7 +64,7 @@ class RightHandSide:
         self.nf = self.njac = 0
         self.connection: Connection | None = None
         self._parameters = parameters
-        self._evaluation = evaluation
+        self._evaluation, self._uses_time = evaluation, evaluation.uses_time
         self._outputs = OutputOwner()
         self.time_by_differences = False  # set where autograd does not see how f depends on time
         self._call = self._call_complex if space.is_complex else evaluation
@@ -97,7 +97,7 @@ class RightHandSide:
 
     def time(self, t: float | Tensor) -> Tensor:
         """`t` as the 0-d tensor that `f` receives."""
-        return self.space.time(t)
+        return t if isinstance(t, Tensor) else torch.full((), t, dtype=self.dtype, device=self.device)
 
     def __call__(self, u: Tensor, t: float | Tensor) -> Tensor:
         """`f(u, p, t)`, checked. `u` and the result have the shape of `self.u0`.
@@ -107,7 +107,8 @@ class RightHandSide:
         """
         self.nf += 1
         version = u._version
-        k = self._call(u, self.time(t))
+        # the tensor of a time that f does not look at is not made
+        k = self._call(u, self.time(t) if self._uses_time else t)  # pyright: ignore[reportArgumentType]
         if k.__class__ is not Tensor and not isinstance(k, Tensor):
             raise RightHandSideError(f"f returned {type(k).__name__}; it must return a torch tensor like u.")
         if k.shape != self.shape or k.dtype != self.dtype or k.device != self.device:

@@ -25,9 +25,10 @@ from torch.fx._lazy_graph_module import _LazyGraphModule
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ._checks import DEPENDS_ON_VALUES, Checks
+from ._graphs import simplify
 from ._lines import innermost_line
 from ._nesting import leaves, structure
-from ._pure import PureFunction, Refusal, Snapshot, inline_checkpoints
+from ._pure import PureFunction, Refusal, Snapshot
 
 VARIANTS = 32
 """So often a function is traced at one shape because something that it reads has changed."""
@@ -177,7 +178,8 @@ class _Tracer:
         if not hasattr(torch._dynamo.config, "side_effect_replay_policy"):
             return Refusal(f"torch {torch.__version__} cannot tell whether it has side effects, as torch 2.13 can")
         checks = Checks()
-        with _quiet(), torch._dynamo.config.patch(_SETTINGS):
+        settings = {name: value for name, value in _SETTINGS.items() if hasattr(torch._dynamo.config, name)}
+        with _quiet(), torch._dynamo.config.patch(settings):
             try:
                 snapshot = self._trace(function, arguments, checks)
             except Exception as error:  # whatever the tracer meets in the user's code
@@ -209,7 +211,7 @@ class _Tracer:
 
 def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tuple[Snapshot]]:
     """A backend of `torch.compile` that runs nothing: it hands out the graph and its inputs."""
-    inline_checkpoints(graph)
+    simplify(graph)
     _LazyGraphModule.force_recompile(graph)  # its function is what is called, without the detour through a module
     function = PureFunction(graph)
     return lambda *inputs: (Snapshot(function, inputs),)
