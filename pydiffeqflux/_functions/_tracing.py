@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 from torch.fx._lazy_graph_module import _LazyGraphModule
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -184,6 +184,8 @@ class _Tracer:
                 return _explained(error)
         if snapshot is None:
             return Refusal("torch.compile is switched off")
+        if _has_hooks(snapshot.function.graph):
+            checks.refusal = Refusal(_HOOKS)
         self._checks[snapshot.function] = checks
         self._find = torch._dynamo.run(self._call)
         return self._checked(snapshot, function, arguments)
@@ -209,9 +211,29 @@ class _Tracer:
 
 def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tuple[Snapshot]]:
     """A backend of `torch.compile` that runs nothing: it hands out the graph and its inputs."""
+    _copy_without_advice(graph)
     _LazyGraphModule.force_recompile(graph)  # its function is what is called, without the detour through a module
     function = PureFunction(graph)
     return lambda *inputs: (Snapshot(function, inputs),)
+
+
+def _copy_without_advice(graph: GraphModule) -> None:
+    """Let arrays of NumPy, which the tracer makes tensors of, be copied without torch's warning about that."""
+    for node in graph.graph.find_nodes(op="call_function", target=torch.tensor):
+        if isinstance(node.args[0], Node) and node.kwargs.keys() <= {"dtype", "device"}:
+            with graph.graph.inserting_before(node):
+                detached = graph.graph.call_method("detach", node.args)
+                kwargs = {"dtype": None, **node.kwargs, "copy": True}
+                copied = graph.graph.call_method("to", (detached,), kwargs)
+            copied.meta = detached.meta = node.meta
+            node.replace_all_uses_with(copied)
+            graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def _has_hooks(graph: GraphModule) -> bool:
+    """Whether intermediate results are given hooks, which torch refuses where no gradient is asked for."""
+    return any(getattr(node.target, "__name__", "") == "register_hook" for node in graph.graph.nodes)
 
 
 @contextmanager
@@ -230,12 +252,13 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+_HOOKS = "its gradient is made by hooks"
 _REASONS = {
     "Data-dependent": DEPENDS_ON_VALUES,
     "Could not guard on data-dependent": DEPENDS_ON_VALUES,
     "torch.jit": "it has parts in TorchScript, whose attributes cannot be watched",
     "_CachedForward": "it has parts in TorchScript, whose attributes cannot be watched",
-    "backwards hooks": "its gradient is made by hooks",
+    "backwards hooks": _HOOKS,
     "Attempted to wrap sparse": "it uses sparse tensors",
     "side effects happened": "it changes something when it is called, which compiled code would not do",
 }
