@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.fx import GraphModule, Node
 
 
@@ -31,18 +30,16 @@ def _evaluate_part(part: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _copy_arrays(graph: GraphModule) -> None:
-    """`torch.tensor` of an array is one of a tensor in the graph, of which torch warns."""
+    """Let arrays of NumPy, which the tracer makes tensors of, be copied without torch's warning about that."""
     for node in graph.graph.find_nodes(op="call_function", target=torch.tensor):
-        if node.args and isinstance(node.args[0], Node):
-            node.target = _copied
-
-
-def _copied(values: Any, **options: Any) -> Tensor:
-    return (
-        torch.as_tensor(values, **options).detach().clone()
-        if isinstance(values, Tensor)
-        else torch.tensor(values, **options)
-    )
+        if isinstance(node.args[0], Node) and node.kwargs.keys() <= {"dtype", "device"}:
+            with graph.graph.inserting_before(node):
+                detached = graph.graph.call_method("detach", node.args)
+                kwargs = {"dtype": None, **node.kwargs, "copy": True}
+                copied = graph.graph.call_method("to", (detached,), kwargs)
+            copied.meta = detached.meta = node.meta
+            node.replace_all_uses_with(copied)
+            graph.graph.erase_node(node)
 
 
 _MAKE_NEW_TENSORS = frozenset(

@@ -186,6 +186,8 @@ class _Tracer:
                 return _explained(error)
         if snapshot is None:
             return Refusal("torch.compile is switched off")
+        if _has_hooks(snapshot.function.graph):
+            checks.refusal = Refusal(_HOOKS)
         self._checks[snapshot.function] = checks
         self._find = torch._dynamo.run(self._call)
         return self._checked(snapshot, function, arguments)
@@ -217,6 +219,11 @@ def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tu
     return lambda *inputs: (Snapshot(function, inputs),)
 
 
+def _has_hooks(graph: GraphModule) -> bool:
+    """Whether intermediate results are given hooks, which torch refuses where no gradient is asked for."""
+    return any(getattr(node.target, "__name__", "") == "register_hook" for node in graph.graph.nodes)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """What the tracer has to say is said in our words."""
@@ -233,12 +240,13 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+_HOOKS = "its gradient is made by hooks"
 _REASONS = {
     "Data-dependent": DEPENDS_ON_VALUES,
     "Could not guard on data-dependent": DEPENDS_ON_VALUES,
     "torch.jit": "it has parts in TorchScript, whose attributes cannot be watched",
     "_CachedForward": "it has parts in TorchScript, whose attributes cannot be watched",
-    "backwards hooks": "its gradient is made by hooks",
+    "backwards hooks": _HOOKS,
     "Attempted to wrap sparse": "it uses sparse tensors",
     "side effects happened": "it changes something when it is called, which compiled code would not do",
 }
