@@ -15,6 +15,13 @@ def simplify(graph: GraphModule) -> None:
     _drop_needless_copy(graph)
 
 
+def arrays_among_inputs(graph: GraphModule) -> frozenset[int]:
+    """The positions of those inputs that the tracer makes of arrays of NumPy, on their memory."""
+    inputs = graph.graph.find_nodes(op="placeholder")
+    sources = (getattr(node.meta.get("grapharg"), "source", None) for node in inputs)
+    return frozenset(i for i, source in enumerate(sources) if type(source).__name__ == "NumpyTensorSource")
+
+
 def _inline_checkpoints(graph: GraphModule) -> None:
     """Have parts under `torch.utils.checkpoint` evaluated as any other.
 

@@ -25,7 +25,7 @@ from torch.fx._lazy_graph_module import _LazyGraphModule
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ._checks import DEPENDS_ON_VALUES, Checks
-from ._graphs import simplify
+from ._graphs import arrays_among_inputs, simplify
 from ._lines import innermost_line
 from ._nesting import leaves, structure
 from ._pure import PureFunction, Refusal, Snapshot
@@ -216,7 +216,15 @@ def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tu
     simplify(graph)
     _LazyGraphModule.force_recompile(graph)  # its function is what is called, without the detour through a module
     function = PureFunction(graph)
-    return lambda *inputs: (Snapshot(function, inputs),)
+    arrays = arrays_among_inputs(graph)
+    if not arrays:
+        return lambda *inputs: (Snapshot(function, inputs),)
+
+    def with_copies(*inputs: Tensor) -> tuple[Snapshot]:
+        """Arrays of NumPy may be written to later, which torch does not notice."""
+        return (Snapshot(function, tuple(x.clone() if i in arrays else x for i, x in enumerate(inputs))),)
+
+    return with_copies
 
 
 def _has_hooks(graph: GraphModule) -> bool:
