@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 
 from .._errors import GradientError
 from ._nesting import leaves, replace_leaves
@@ -77,23 +79,45 @@ class TracedEvaluation(AbstractEvaluation):
 
 
 class DirectEvaluation(AbstractEvaluation):
-    """The function as it is: it may read whatever it likes, each time anew."""
+    """The function as it is: it may read whatever it likes, each time anew.
+
+    Where parameters that it holds have hooks, which must not run for what is computed here, torch's functions are given
+    local tensors in their place.
+    """
 
     def __init__(self, function: Callable[..., Any], parameters: Parameters) -> None:
-        self._function, self._parameters = function, parameters
+        self._function, self._p = function, parameters.p
+        self._substitutes = parameters.substitutes
 
     def __call__(self, u: Tensor, t: Tensor) -> Any:
-        return self._function(u, self._parameters.p, t)
+        if not self._substitutes:
+            return self._function(u, self._p, t)
+        with _Substitution(self._substitutes):
+            return self._function(u, self._p, t)
 
     def replacing(self, fresh: dict[int, Tensor]) -> Callable[[Tensor, Tensor], Any]:
-        in_p = list(leaves(self._parameters.p))
+        in_p = list(leaves(self._p))
         if not fresh.keys() <= set(map(id, in_p)):
             raise GradientError(
                 "ForwardDiffSensitivity cannot reach parameters that f holds itself, since torch.compile cannot follow "
                 "f; pass them through p, or use ReverseDiffAdjoint() or GaussAdjoint()."
             )
-        p = replace_leaves(self._parameters.p, [fresh.get(id(x), x) for x in in_p])
+        p = replace_leaves(self._p, [fresh.get(id(x), x) for x in in_p])
         return lambda u, t: self._function(u, p, t)
+
+
+class _Substitution(TorchFunctionMode):
+    """Gives torch's functions other tensors in the place of some, by the ids of these."""
+
+    def __init__(self, substitutes: dict[int, Tensor]) -> None:
+        super().__init__()
+        self._substitutes = substitutes
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def substituted(x: Tensor) -> Tensor:
+            return self._substitutes.get(id(x), x)
+
+        return func(*tree_map_only(Tensor, substituted, args), **tree_map_only(Tensor, substituted, kwargs or {}))
 
 
 class AutocastEvaluation(AbstractEvaluation):

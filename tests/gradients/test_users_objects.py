@@ -58,12 +58,7 @@ def solved(net, sensealg, engine, alg=None):
 
 # ---- hooks
 
-HOOKED = pytest.mark.xfail(reason="functions that cannot be traced are evaluated with the user's own parameters")
-
-
-@pytest.mark.parametrize(
-    "network", [pytest.param(name, marks=[HOOKED] if name.startswith("untraced") else []) for name in NETWORKS]
-)
+@pytest.mark.parametrize("network", NETWORKS)
 @every_sensealg
 @every_engine
 def test_hooks_of_parameters_run_once_on_the_whole_gradient(network, sensealg, engine):
