@@ -322,8 +322,12 @@ def test_a_layer_that_changes_its_dtype():
     is_right(node.double(), node.model, timed=False)
 
 
+class Target(nn.Sequential):
+    """Of a class of its own, for which nothing has been refused before."""
+
+
 def test_weights_of_another_network():
-    node = layer(net())
+    node = layer(Target(*net()))
     factor = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     weights = {f"model.{name}": factor * q.detach() for name, q in node.model.named_parameters()}
     u = torch.func.functional_call(node, weights, (U0,)).u[-1]
