@@ -69,6 +69,10 @@ class Snapshot:
         return list({id(x): x for x in found}.values())
 
 
+TORCHSCRIPT = "it has parts in TorchScript, whose attributes cannot be watched"
+"""The reason of a refusal that also keeps `torch.vmap` from a function."""
+
+
 @dataclass(eq=False)
 class Refusal:
     """Why a function is called as it is.

@@ -20,10 +20,9 @@ from ._derivatives import (
 from ._evaluation import AbstractEvaluation
 from ._nesting import leaves
 from ._parameters import Parameters
-from ._pure import Snapshot
+from ._pure import TORCHSCRIPT, Refusal, Snapshot
 from ._reused_outputs import OutputOwner
 from ._state import StateSpace
-from ._tracing import Refusal
 from ._watch import Watch
 
 
@@ -133,8 +132,18 @@ class RightHandSide:
         )
 
     def unchecked(self, u: Tensor, t: Tensor) -> Tensor:
-        """`f(u, p, t)` without checks or counting, for use under `torch.func` transforms."""
+        """`f(u, p, t)` without checks or counting."""
         return self._call(u, t)
+
+    def mappable(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """`f` as an unchecked function of `(u, t)` for `torch.vmap`.
+
+        Raises:
+            CannotMapError: gradients would be lost, of which torch says nothing.
+        """
+        if self.refusal is not None and self.refusal.reason == TORCHSCRIPT:
+            raise CannotMapError("f has parts in TorchScript, whose gradients torch.vmap loses")
+        return self._call
 
     def with_leaves(self, values: Sequence[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
         """`f` as a function of `(u, t)` with `values` in the place of the tensors of `p`, unchecked."""
@@ -174,6 +183,7 @@ class RightHandSide:
 
         arguments = [x.detach().unsqueeze(0) for x in (self.u0, self.time(self.tspan[0]), *self.parameters)]
         try:
+            self.mappable()
             with torch.no_grad():
                 map_over(evaluate, *arguments)
         except (CannotMapError, GradientError):
@@ -208,7 +218,7 @@ class RightHandSide:
                 f"f does not use {unused} of the {len(from_p)} tensors of p that require a gradient; "
                 "their gradient there is zero. Does f detach them?",
                 GradientWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _depends_on_inputs(self) -> bool:

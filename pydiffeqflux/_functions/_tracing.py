@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from types import FunctionType, MethodType
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ from ._checks import DEPENDS_ON_VALUES, Checks
 from ._graphs import arrays_among_inputs, simplify
 from ._lines import innermost_line
 from ._nesting import leaves, structure
-from ._pure import PureFunction, Refusal, Snapshot
+from ._pure import TORCHSCRIPT, PureFunction, Refusal, Snapshot
 
 VARIANTS = 32
 """So often a function is traced at one shape because something that it reads has changed."""
@@ -72,7 +72,7 @@ class _Group:
 
     def find(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal | None:
         found = self.tracer.find(function, arguments)
-        if found is None and len(self.failures) >= _PATIENCE:
+        if found is None and len(self.failures) >= _PATIENCE and not isinstance(function, torch.nn.Module):
             return self.failures[-1]
         if found is None:
             with suppress(TypeError):  # not hashable, or no weak references
@@ -96,7 +96,7 @@ class _Group:
 
 
 _PATIENCE = 3
-"""So many functions of one code in a row are tried before others are refused untried."""
+"""So many functions of one code in a row are tried before others are refused untried, but for modules."""
 
 _GROUPS: weakref.WeakKeyDictionary[Any, dict[Any, _Group]] = weakref.WeakKeyDictionary()
 _LOCK = threading.RLock()  # torch traces one function at a time
@@ -118,16 +118,23 @@ def _group(function: Callable[..., Any], arguments: tuple[Any, ...], *, create: 
 
 
 def _identity(function: Callable[..., Any]) -> tuple[Any, Any]:
-    """What functions share that may be the same: their code, or the class of a module and of its parts."""
+    """What functions share that may be the same: their code and the classes in their closure, or those of a module."""
     while isinstance(function, partial):
         function = function.func
     if isinstance(function, MethodType):
         function = function.__func__
     if isinstance(function, FunctionType):
-        return function.__code__, None
+        return function.__code__, tuple(map(_kind_of_cell, function.__closure__ or ()))
     if isinstance(function, torch.nn.Module):
         return type(function), tuple(type(part).__qualname__ for part in function.children())
     return type(function), None
+
+
+def _kind_of_cell(cell: CellType) -> str:
+    try:
+        return type(cell.cell_contents).__qualname__
+    except ValueError:  # a variable that has no value yet
+        return ""
 
 
 # ---- the tracer
@@ -252,8 +259,8 @@ _HOOKS = "its gradient is made by hooks"
 _REASONS = {
     "Data-dependent": DEPENDS_ON_VALUES,
     "Could not guard on data-dependent": DEPENDS_ON_VALUES,
-    "torch.jit": "it has parts in TorchScript, whose attributes cannot be watched",
-    "_CachedForward": "it has parts in TorchScript, whose attributes cannot be watched",
+    "torch.jit": TORCHSCRIPT,
+    "_CachedForward": TORCHSCRIPT,
     "backwards hooks": _HOOKS,
     "Attempted to wrap sparse": "it uses sparse tensors",
     "side effects happened": "it changes something when it is called, which compiled code would not do",

@@ -155,9 +155,6 @@ MODELS = {
 }
 
 
-MAPPED = pytest.mark.xfail(strict=True, reason="torch.vmap over TorchScript loses gradients, without an error")
-
-
 def by_hand(model, timed):
     """The classical method with autograd through it."""
     call = model if timed else lambda u, t: model(u)
@@ -189,10 +186,7 @@ def is_right(node, model, timed):
 
 
 @pytest.mark.parametrize("sensealg", [None, de.ReverseDiffAdjoint()], ids=repr)
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=MAPPED) if name == "scripted, timed" else name for name in MODELS],
-)
+@pytest.mark.parametrize("name", MODELS)
 def test_models_in_wrappers(name, sensealg):
     make, timed = MODELS[name]
     model = make()
@@ -236,7 +230,6 @@ class Chain(nn.Sequential):
     """Of a class of its own, for which nothing has been refused before."""
 
 
-@pytest.mark.xfail(strict=True, reason="after three refusals others of one code are refused untried")
 def test_networks_that_cannot_be_traced_do_not_keep_others_from_it():
     for kind in (Counting, Counting, Counting, nn.Linear):
         model = Chain(kind(2, 2), nn.Tanh()).double()

@@ -532,14 +532,7 @@ def walk(seed, engine, derivatives):
         raise
 
 
-KINDS = [
-    pytest.param(TRACED, id="traced"),
-    pytest.param(
-        UNTRACED,
-        id="untraced",
-        marks=pytest.mark.xfail(reason="functions that cannot be traced read what is there when the gradient is taken"),
-    ),
-]
+KINDS = [pytest.param(TRACED, id="traced"), pytest.param(UNTRACED, id="untraced")]
 
 
 @pytest.mark.parametrize("seed", range(FAST))

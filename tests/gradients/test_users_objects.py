@@ -59,6 +59,7 @@ def solved(net, sensealg, engine, alg=None):
 
 # ---- hooks
 
+
 @pytest.mark.parametrize("network", NETWORKS)
 @every_sensealg
 @every_engine
