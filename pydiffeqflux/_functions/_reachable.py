@@ -1,5 +1,6 @@
 """The tensors that a function can reach, whether it reads them or not."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -29,6 +30,19 @@ def reachable_tensors(function: Callable[..., Any]) -> list[Tensor]:
             seen.add(id(thing))
             stack.extend(_held_by(thing))
     return list(reversed(found.values()))
+
+
+def longest_container(function: Callable[..., Any]) -> int:
+    """The length of the longest list, dict or set in the closure of a function, or among the globals that it names."""
+    longest, seen, stack = 0, set[int](), [function]
+    while stack:
+        thing = stack.pop()
+        if isinstance(thing, list | dict | set | frozenset | deque):
+            longest = max(longest, len(thing))
+        elif isinstance(thing, FunctionType | MethodType | partial) and id(thing) not in seen:
+            seen.add(id(thing))
+            stack.extend(_held_by(thing))
+    return longest
 
 
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size})

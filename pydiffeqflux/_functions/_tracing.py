@@ -29,6 +29,7 @@ from ._graphs import arrays_among_inputs, simplify
 from ._lines import innermost_line
 from ._nesting import leaves, structure
 from ._pure import TORCHSCRIPT, PureFunction, Refusal, Snapshot
+from ._reachable import longest_container
 
 VARIANTS = 32
 """So often a function is traced at one shape because something that it reads has changed."""
@@ -84,7 +85,13 @@ class _Group:
             return Refusal(
                 f"it has been compiled {VARIANTS} times, each time with another number in it; pass what changes in p"
             )
-        found = self.tracer.trace(function, arguments)
+        length = longest_container(function)
+        if length > LONGEST:
+            found: Snapshot | Refusal = Refusal(
+                f"it names a container of {length} items, too many to watch; use a tensor"
+            )
+        else:
+            found = self.tracer.trace(function, arguments)
         if isinstance(found, Refusal):
             self.failures.append(found)
             with suppress(TypeError):
@@ -94,6 +101,9 @@ class _Group:
             self.failures.clear()
         return found
 
+
+LONGEST = 1000
+"""The tracer looks at every item of containers, which takes long for longer ones."""
 
 _PATIENCE = 3
 """So many functions of one code in a row are tried before others are refused untried, but for modules."""

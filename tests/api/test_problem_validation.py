@@ -32,6 +32,8 @@ def two_arguments(u, t):
         ((decay, "one", SPAN), "u0 must be a tensor, an array, or numbers, not str"),
         ((decay, None, SPAN), "u0 must be a tensor"),
         ((decay, [[1.0], [1.0, 2.0]], SPAN), "u0 must be a tensor"),
+        ((decay, (U0, U0), SPAN), r"u0 is a tuple of tensors; .*torch.stack\(u0\)"),
+        ((decay, [tensor(1.0), 2.0], SPAN), "u0 is a list of tensors"),
         ((decay, U0.to_sparse(), SPAN), "dense tensor"),
         ((decay, U0, (1.0, 1.0)), "empty"),
         ((decay, U0, (0.0, math.inf)), "finite"),

@@ -424,6 +424,19 @@ def test_a_function_is_not_called_to_be_found():
     assert calls == []
 
 
+def test_long_containers_are_refused_at_once():
+    """The tracer would look at every item, each time."""
+    log, table = [0.0] * 10_000, dict.fromkeys(range(2000), 1.0)
+
+    def note(t):
+        log.append(t)
+
+    for f in (lambda u, p, t: note(t) or -u, lambda u, p, t: u * table[0]):
+        found, traced = _known(f)
+        assert "items, too many to watch" in str(found)
+        assert traced == 0
+
+
 def test_refusals_name_the_line():
     def f(u, p, t):
         return u if u.sum() > 0 else -u
