@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from both_engines import ADJOINTS, ENGINES, on
+from both_engines import ADJOINTS, on
 from problems import DISCRETE, ROSENBROCK, tensor
 
 import pydiffeqflux as de
