@@ -118,7 +118,7 @@ def test_the_error_is_within_ten_tolerances(engine, alg, tol, name):
 
 
 def growth_along(f, u0, period):
-    """The largest norm of what a change of the state at some time becomes at the end, from a tight solve."""
+    """The largest norm of what a change of the state at some time becomes at the end, to two digits at least."""
     jacobian = torch.func.jacrev(lambda u: f(u, None, None))
 
     def with_variations(u, p, t):
@@ -127,7 +127,7 @@ def growth_along(f, u0, period):
 
     start = torch.cat([u0, torch.eye(4, dtype=torch.float64).reshape(-1)])
     prob = de.ODEProblem(with_variations, start, (0.0, period))
-    u = de.solve(prob, de.Vern7(), saveat=period / 64, abstol=1e-10, reltol=1e-10, engine="embedded").u
+    u = de.solve(prob, de.Vern7(), saveat=period / 64, abstol=1e-7, reltol=1e-7, engine="embedded").u
     variations = u[:, 4:].reshape(-1, 4, 4)
     return float(torch.linalg.matrix_norm(variations[-1] @ torch.linalg.inv(variations), ord=2).max())
 

@@ -21,16 +21,23 @@ def has_adjoint(engine, alg, sensealg):
 
 
 def cases(algorithms, *, slow_beyond=2):
-    """Engines, ways to name stops, methods and sensealgs; on the embedded engine all but the first methods are slow."""
+    """Engines, ways to name stops, methods and sensealgs.
+
+    On the embedded engine tstops are treated as d_discontinuities are: they are slow tests, as all but the first methods.
+    """
+
+    def slow(engine, stops, number, sensealg):
+        rare = stops == "tstops" or number >= slow_beyond or sensealg in VARIANTS
+        return engine == "embedded" and rare
+
     return [
-        on(engine, stops, alg, sensealg,
-           slow=engine == "embedded" and (i >= slow_beyond or sensealg in VARIANTS))
+        on(engine, stops, alg, sensealg, slow=slow(engine, stops, number, sensealg))
         for engine in ENGINES
         for stops in STOPS
-        for i, alg in enumerate(algorithms)
+        for number, alg in enumerate(algorithms)
         for sensealg in ADJOINTS[engine]
         if has_adjoint(engine, alg, sensealg)
-    ]  # fmt: skip
+    ]
 
 
 # ---- doses: u' = -k u + r within each of some intervals
