@@ -94,8 +94,8 @@ class ForwardDiffSensitivity(AbstractSensealg):
     Exact for the numbers that `solve` returned, the step sizes held fixed. Fastest where N + P is small: it is the
     default up to 100 states and parameters together.
 
-    `f` must go through `torch.func.vmap` (no branches on values of `u`), and parameters must come through `p` or be
-    those of a module that is `f` itself.
+    `f` must go through `torch.func.vmap` (no branches on values of `u`). Of an `f` that torch.compile cannot follow,
+    parameters must come through `p`.
 
     Problems: ODE, also with mass matrices. Engines: embedded; julia for a `JuliaSource` (by ForwardDiff.jl, with steps
     chosen anew). Source: SciMLSensitivity's method of this name.

@@ -13,6 +13,7 @@ from torch import Tensor
 from ._algorithms import AbstractAlgorithm
 from ._autograd import differentiable_solve
 from ._controllers import AbstractController
+from ._eager import eager
 from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select_engine
 from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning, UnsupportedError
 from ._options import SolveOptions, check_positive, check_saveat, check_stops, check_tolerance, with_ends
@@ -25,6 +26,7 @@ from ._times import GivenTimes, given_times
 Times = Sequence[float] | NDArray[Any] | Tensor
 
 
+@eager
 def solve(
     prob: AbstractProblem,
     alg: AbstractAlgorithm | None = None,
@@ -173,7 +175,7 @@ def solve(
         spec = _specify(prob, algorithm, sensealg, options, chosen, times)
         raw, u = differentiable_solve(chosen, spec, prob.u0, times)
     if not raw.retcode.success and verbose:
-        warnings.warn(_failure(raw), SolveWarning, stacklevel=2)
+        warnings.warn(_failure(raw), SolveWarning, stacklevel=3)
     t = torch.tensor(raw.t, dtype=spec.rhs.dtype, device=spec.rhs.device)
     if prob.numpy_output:
         t, u = t.numpy(force=True), u.numpy(force=True)

@@ -37,6 +37,7 @@ import Tracker
 import Zygote
 
 include("handles.jl")
+include("sides.jl")
 include("right_hand_side.jl")
 include("c_callbacks.jl")
 include("forward_mode.jl")

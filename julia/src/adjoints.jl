@@ -53,6 +53,16 @@ function adjoint(arguments::Integer)
     return record.rhs.calls - before
 end
 
+"Run `body` with steps that go from the end of the solve to its start."
+function against(body, rhs::RightHandSide)
+    rhs.backwards = !rhs.backwards
+    try
+        return body()
+    finally
+        rhs.backwards = !rhs.backwards
+    end
+end
+
 const Continuous = Union{
     SciMLSensitivity.BacksolveAdjoint,
     SciMLSensitivity.InterpolatingAdjoint,
@@ -102,7 +112,10 @@ end
 
 (c::Cotangents)(out, u, p, t, i) = (out .= @view(c.columns[:, i]); nothing)
 
-function gradients(record::Record{T}, alg, sensealg::Continuous, times, cotangents::Matrix{T}) where {T}
+gradients(record::Record{T}, alg, sensealg::Continuous, times, cotangents::Matrix{T}) where {T} =
+    against(() -> solved_backwards(record, alg, sensealg, times, cotangents), record.rhs)
+
+function solved_backwards(record::Record{T}, alg, sensealg, times, cotangents::Matrix{T}) where {T}
     return SciMLSensitivity.adjoint_sensitivities(
         record.solution,
         alg;
@@ -118,7 +131,7 @@ As SciMLSensitivity's, but the quadrature begins with the steps of the adjoint: 
 between save points overlooks the fast transients that a stiff problem has behind each of them, and believes that it has
 converged. Its tolerances are those of the sensealg.
 """
-function gradients(
+function solved_backwards(
     record::Record{T}, alg, sensealg::SciMLSensitivity.QuadratureAdjoint, times, cotangents::Matrix{T}
 ) where {T}
     s, solution = record.stepping, record.solution
@@ -159,6 +172,7 @@ function adjoint_options(record::Record{T}) where {T}
         reltol=T(s.reltol),
         adaptive=s.adaptive,
         maxiters=s.maxiters,
+        d_discontinuities=s.discontinuities,
         verbose=SciMLLogging.Standard(),
         consistent_start(record.solution.prob.f.mass_matrix, T)...,
         step_size(s, sign(tspan[1] - tspan[2]))...,
@@ -190,6 +204,7 @@ function gradients(record::Record{T}, alg, sensealg, times, cotangents::Matrix{T
         reltol=T(s.reltol),
         adaptive=s.adaptive,
         maxiters=s.maxiters,
+        d_discontinuities=s.discontinuities,
         verbose=SciMLLogging.Standard(),
         start_as_given(prob.f.mass_matrix)...,
         step_size(s, sign(prob.tspan[2] - prob.tspan[1]))...,

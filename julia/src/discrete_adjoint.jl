@@ -79,9 +79,10 @@ function gradients(record::Record{T}, alg, sensealg::DiscreteAdjoint, times, cot
     algs = alg isa OrdinaryDiffEqCore.CompositeAlgorithm ? alg.algs : (alg,)
     kept = [kept_stages(a) for a in algs]
     choices = length(algs) == 1 ? fill(1, length(solution.t)) : solution.alg_choice
+    (; sides, backwards) = record.rhs
     # what belongs to a step is saved with its end
     steps = map(2:length(solution.t)) do i
-        ends = (solution.t[i-1], solution.t[i], solution.u[i-1], solution.u[i])
+        ends = (step_start(sides, solution.t[i-1], backwards), solution.t[i], solution.u[i-1], solution.u[i])
         return Step{T}(ends..., solution.k[i], kept[choices[i]])
     end
     methods = StepMethod[sensealg.methods[choice] for choice in @view choices[2:end]]
@@ -154,7 +155,7 @@ end
 "Add `κᵀ ∂f/∂u` at a point to λ, and `κᵀ ∂f/∂p` to the gradient of the parameters; the former is left in `x`."
 function pull_point!(s::Sweep{T}, κ::Vector{T}, u::Vector{T}, t::Float64) where {T}
     count!(s.rhs, t)
-    s.rhs.functions.pull_both(s.products, κ, u, s.rhs.p, t)
+    s.rhs.functions.pull_both(s.products, κ, u, s.rhs.p, seen(s.rhs, t))
     return add_products!(s)
 end
 
@@ -299,7 +300,7 @@ function pull_step!(s::Sweep{T}, m::RosenbrockMethod, step::Step{T}, points::Sav
         copyto!(direction, n + 1, s.ks[i], 1, n)
         direction[2n+1] = m.d[i] * dt
         count!(s.rhs, step.start)
-        s.rhs.functions.pull_tangent(s.products, direction, step.u0, s.rhs.p, step.start)
+        s.rhs.functions.pull_tangent(s.products, direction, step.u0, s.rhs.p, seen(s.rhs, step.start))
         add_products!(s)
     end
     s.end_used && pull_end!(s, step.u0, step.start)
@@ -309,8 +310,9 @@ end
 "The factors of `W`; ∂f/∂t is left in `dT`."
 function linearise!(s::Sweep{T}, m::RosenbrockMethod, step::Step{T}) where {T}
     (; mass, J, dT) = s.rosenbrock
-    s.rhs.functions.jacobian(J, step.u0, s.rhs.p, step.start)
-    s.rhs.functions.time_gradient(dT, step.u0, s.rhs.p, step.start)
+    t = seen(s.rhs, step.start)
+    s.rhs.functions.jacobian(J, step.u0, s.rhs.p, t)
+    s.rhs.functions.time_gradient(dT, step.u0, s.rhs.p, t)
     scale = T(1 / (m.γ * (step.stop - step.start)))
     J .= .-J
     if mass === nothing

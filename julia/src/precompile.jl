@@ -60,7 +60,7 @@ function solve(rhs, alg; keep_steps=0, keep_ends=0, implicit=Int(P.takes_jacobia
     u0, saveat = [1.0, 0.0], [0.0, 0.5, 1.0]
     arguments = Ref(
         P.SolveArguments(
-            rhs, alg, 0, N, address(u0), 0, 0.0, 1.0, 3, address(saveat), 0, 0, 1e-6, 1e-3, 0, 0, 0.0, 0.0, Inf, 10^5, 1,
+            rhs, alg, 0, N, address(u0), 0, 0.0, 1.0, 3, address(saveat), 0, 0, 0, 0, 1e-6, 1e-3, 0, 0, 0.0, 0.0, Inf, 10^5, 1,
             implicit, 0, 1, 1, keep_steps, keep_ends,
         ),
     )

@@ -85,7 +85,7 @@ end
 A right-hand side, always of this one type whatever functions are inside.
 
 Solvers specialise on the type of `f`: with a type for every network, every network would compile every solver again.
-`calls` counts evaluations of `f` and of its derivatives.
+`calls` counts evaluations of `f` and of its derivatives. `backwards` says in which direction the steps go that ask.
 """
 mutable struct RightHandSide{T}
     functions::Functions{T}
@@ -93,10 +93,15 @@ mutable struct RightHandSide{T}
     products::Products{T}
     poll::Poll
     calls::Int
+    sides::Sides
+    backwards::Bool
 end
 
 RightHandSide(functions::Functions{T}, p::Vector{T}, poll::Ptr{Cvoid}) where {T} =
-    RightHandSide{T}(functions, p, Products{T}(), Poll(poll), 0)
+    RightHandSide{T}(functions, p, Products{T}(), Poll(poll), 0, Sides(), false)
+
+seen(r::RightHandSide, t::Float64) = seen(r.sides, t, r.backwards)
+seen(::RightHandSide, t) = t # of an AD package
 
 "The `count` parameters at an address; Julia's vector of them is never empty."
 parameters(::Type{T}, address::Integer, count::Integer) where {T} =
@@ -113,7 +118,7 @@ end
 
 function (r::RightHandSide{T})(du::Vector{T}, u::Vector{T}, p::Vector{T}, t::Float64) where {T}
     count!(r, t)
-    r.functions.derivative(du, u, p, t)
+    r.functions.derivative(du, u, p, seen(r, t))
     return nothing
 end
 
@@ -128,7 +133,7 @@ end
 function (r::RightHandSide)(du, u, p, t)
     r.functions.generic === nothing && throw(NotGenericError())
     count!(r, plain(t))
-    r.functions.generic(du, u, p, t)
+    r.functions.generic(du, u, p, seen(r, t))
     return nothing
 end
 
@@ -149,7 +154,8 @@ for (name, field, first) in ((:Vjp, :pull_state, 1), (:VjpP, :pull_parameters, :
 
         function (v::$name{T})(out, λ, u, p, t) where {T}
             result = out isa Vector{T} ? out : Vector{T}(undef, length(out))
-            pull!(result, v.rhs, v.rhs.functions.$field, $first, dense(λ, T), dense(u, T), p, Float64(t))
+            time = seen(v.rhs, Float64(t))
+            pull!(result, v.rhs, v.rhs.functions.$field, $first, dense(λ, T), dense(u, T), p, time)
             result === out || copyto!(out, result)
             return nothing
         end
@@ -179,7 +185,7 @@ end
 function (j::Jac{T})(J, u, p, t) where {T}
     count!(j.rhs, Float64(t))
     result = J isa Matrix{T} ? J : Matrix{T}(undef, size(J))
-    j.rhs.functions.jacobian(result, dense(u, T), p, Float64(t))
+    j.rhs.functions.jacobian(result, dense(u, T), p, seen(j.rhs, Float64(t)))
     result === J || copyto!(J, result)
     return nothing
 end
@@ -190,7 +196,7 @@ end
 
 function (g::TGrad{T})(dT, u, p, t) where {T}
     result = dT isa Vector{T} ? dT : Vector{T}(undef, length(dT))
-    g.rhs.functions.time_gradient(result, dense(u, T), p, Float64(t))
+    g.rhs.functions.time_gradient(result, dense(u, T), p, seen(g.rhs, Float64(t)))
     result === dT || copyto!(dT, result)
     return nothing
 end

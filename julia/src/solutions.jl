@@ -19,6 +19,8 @@ struct SolveArguments
     saveat::UInt64
     n_tstops::Int64
     tstops::UInt64
+    n_discontinuities::Int64
+    discontinuities::UInt64
     abstol::Float64
     reltol::Float64
     abstol_vector::UInt64
@@ -51,13 +53,23 @@ struct SolveResult
     nw::Int64
 end
 
+"How steps were made; `discontinuities` are in ascending order."
+struct Stepping
+    abstol::Float64
+    reltol::Float64
+    dt::Float64
+    adaptive::Bool
+    maxiters::Int
+    discontinuities::Vector{Float64}
+end
+
 "A solved problem, with what its adjoint needs to know of how it was solved."
 struct Record{T,S}
     solution::S
     rhs::RightHandSide{T}
     times::Vector{Float64}
     states::Matrix{T}
-    stepping::NamedTuple{(:abstol, :reltol, :dt, :adaptive, :maxiters),Tuple{Float64,Float64,Float64,Bool,Int}}
+    stepping::Stepping
 end
 
 "Solve what the arguments at one address say, and write the result to the other."
@@ -73,19 +85,22 @@ function solve_with(rhs::RightHandSide{T}, alg, a::SolveArguments) where {T}
     mass_matrix = a.mass_matrix == 0 ? I : permutedims(wrap(T, a.mass_matrix, a.n, a.n))
     f = ode_function(rhs, a.implicit == 1, mass_matrix)
     prob = ODEProblem{true}(f, wrap(T, a.u0, a.n), (a.t0, a.t1), rhs.p)
+    discontinuities = numbers(a.discontinuities, a.n_discontinuities)
+    rhs.sides, rhs.backwards = Sides(T, a.t0, a.t1, discontinuities), a.t1 < a.t0
     solution = if a.abstol_vector == 0 && a.reltol_vector == 0
-        run(prob, alg, a, T(a.abstol), T(a.reltol))
+        run(prob, alg, a, discontinuities, T(a.abstol), T(a.reltol))
     else
-        run(prob, alg, a, tolerance(T, a.abstol, a.abstol_vector, a.n), tolerance(T, a.reltol, a.reltol_vector, a.n))
+        run(prob, alg, a, discontinuities, tolerance(T, a.abstol, a.abstol_vector, a.n), tolerance(T, a.reltol, a.reltol_vector, a.n))
     end
     times, states = saved(solution, a, T)
     smallest(number, vector) = vector == 0 ? number : Float64(minimum(wrap(T, vector, a.n)))
-    stepping = (;
-        abstol=smallest(a.abstol, a.abstol_vector),
-        reltol=smallest(a.reltol, a.reltol_vector),
-        dt=a.dt,
-        adaptive=a.adaptive == 1,
-        maxiters=Int(a.maxiters),
+    stepping = Stepping(
+        smallest(a.abstol, a.abstol_vector),
+        smallest(a.reltol, a.reltol_vector),
+        a.dt,
+        a.adaptive == 1,
+        Int(a.maxiters),
+        discontinuities,
     )
     record = Record(solution, rhs, times, states, stepping)
     s = solution.stats
@@ -106,11 +121,15 @@ end
 
 tolerance(::Type{T}, number, vector, n) where {T} = vector == 0 ? fill(T(number), n) : copy(wrap(T, vector, n))
 
-function run(prob, alg, a::SolveArguments, abstol, reltol)
+"A copy of `count` numbers at an address."
+numbers(address, count) = count == 0 ? Float64[] : copy(wrap(Float64, address, count))
+
+function run(prob, alg, a::SolveArguments, discontinuities::Vector{Float64}, abstol, reltol)
     keep = a.keep_steps == 1
     direction = sign(a.t1 - a.t0)
-    saveat = keep || a.n_saveat == 0 ? Float64[] : copy(wrap(Float64, a.saveat, a.n_saveat))
-    tstops = a.n_tstops == 0 ? Float64[] : copy(wrap(Float64, a.tstops, a.n_tstops))
+    saveat = keep ? Float64[] : numbers(a.saveat, a.n_saveat)
+    # what lies between two checkpoints is solved once more, which must not step over one
+    keep || a.keep_ends == 0 || (saveat = sort!(union(saveat, discontinuities)))
     keywords = a.controller == 0 ? (;) : (; controller=HANDLES[a.controller])
     a.dt == 0 || (keywords = (; keywords..., dt=a.dt * direction))
     return SciMLBase.solve(
@@ -119,7 +138,8 @@ function run(prob, alg, a::SolveArguments, abstol, reltol)
         abstol,
         reltol,
         saveat,
-        tstops,
+        tstops=numbers(a.tstops, a.n_tstops),
+        d_discontinuities=discontinuities,
         dtmin=a.dtmin,
         dtmax=a.dtmax == Inf ? a.t1 - a.t0 : a.dtmax * direction,
         adaptive=a.adaptive == 1,

@@ -51,7 +51,7 @@ def _evaluate(snapshot: Snapshot) -> _Positions:
     inputs = [x.detach().clone().requires_grad_(i in state or x.requires_grad) for i, x in enumerate(snapshot.inputs)]
     before = torch.get_rng_state()
     with torch.enable_grad():
-        output = snapshot.function.call(*(x.clone() for x in inputs))  # torch refuses to write to a leaf
+        (output,) = snapshot.function.call(*(x.clone() for x in inputs))  # torch refuses to write to a leaf
     is_random = _has_drawn(before)
     found = {id(leaf) for leaf in graph_leaves(output)}
     positions = [i for i, x in enumerate(inputs) if id(x) in found]

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 
 from .._errors import GradientError
 from ._nesting import leaves, replace_leaves
@@ -14,7 +16,13 @@ from ._pure import CAPTURED, Snapshot
 
 
 class AbstractEvaluation(ABC):
-    """A function `f(u, p, t)` of the user's at fixed parameters, in the user's form of the state."""
+    """A function `f(u, p, t)` of the user's at fixed parameters, in the user's form of the state.
+
+    Attributes:
+        uses_time: whether the time is looked at; it may be anything where it is not.
+    """
+
+    uses_time: bool = True
 
     @abstractmethod
     def __call__(self, u: Tensor, t: Tensor) -> Any:
@@ -40,52 +48,76 @@ class TracedEvaluation(AbstractEvaluation):
     def __init__(self, snapshot: Snapshot, parameters: Parameters) -> None:
         roles = snapshot.function.roles
         last = 1 + sum(1 for _ in leaves(parameters.p))
-        self._call = snapshot.function.call
+        self._run = snapshot.function.call
+        self._at_u = [i for i, role in enumerate(roles) if role == 0]
+        self._at_t = [i for i, role in enumerate(roles) if role == last]
         self._inputs = [
             parameters.local_of(x) if role == CAPTURED else x for x, role in zip(snapshot.inputs, roles, strict=True)
         ]
-        self._at_u = [i for i, role in enumerate(roles) if role == 0]
-        self._at_t = [i for i, role in enumerate(roles) if role == last]
-        for i in (*self._at_u, *self._at_t):
-            self._inputs[i] = _NOTHING
+        self.uses_time = bool(self._at_t)
+        self._call = self._with(self._inputs)
 
     def __call__(self, u: Tensor, t: Tensor) -> Any:
-        return self._run(self._inputs.copy(), u, t)
-
-    def _run(self, inputs: list[Tensor], u: Tensor, t: Tensor) -> Any:
-        for i in self._at_u:
-            inputs[i] = u
-        for i in self._at_t:
-            inputs[i] = t
-        return self._call(*inputs)
+        return self._call(u, t)
 
     def replacing(self, fresh: dict[int, Tensor]) -> Callable[[Tensor, Tensor], Any]:
-        inputs = [fresh.get(id(x), x) for x in self._inputs]
-        return lambda u, t: self._run(inputs.copy(), u, t)
+        return self._with([fresh.get(id(x), x) for x in self._inputs])
 
+    def _with(self, values: list[Tensor]) -> Callable[[Tensor, Tensor], Any]:
+        """The function of a state and a time, at values of all other inputs."""
+        run, at_u, at_t = self._run, self._at_u, self._at_t
 
-_NOTHING = Tensor()
-"""Stands where a state or a time will be."""
+        def call(u: Tensor, t: Tensor) -> Any:
+            inputs = values.copy()
+            for i in at_u:
+                inputs[i] = u
+            for i in at_t:
+                inputs[i] = t
+            return run(*inputs)[0]
+
+        return call
 
 
 class DirectEvaluation(AbstractEvaluation):
-    """The function as it is: it may read whatever it likes, each time anew."""
+    """The function as it is: it may read whatever it likes, each time anew.
+
+    Where parameters that it holds have hooks, which must not run for what is computed here, torch's functions are given
+    local tensors in their place.
+    """
 
     def __init__(self, function: Callable[..., Any], parameters: Parameters) -> None:
-        self._function, self._parameters = function, parameters
+        self._function, self._p = function, parameters.p
+        self._substitutes = parameters.substitutes
 
     def __call__(self, u: Tensor, t: Tensor) -> Any:
-        return self._function(u, self._parameters.p, t)
+        if not self._substitutes:
+            return self._function(u, self._p, t)
+        with _Substitution(self._substitutes):
+            return self._function(u, self._p, t)
 
     def replacing(self, fresh: dict[int, Tensor]) -> Callable[[Tensor, Tensor], Any]:
-        in_p = list(leaves(self._parameters.p))
+        in_p = list(leaves(self._p))
         if not fresh.keys() <= set(map(id, in_p)):
             raise GradientError(
                 "ForwardDiffSensitivity cannot reach parameters that f holds itself, since torch.compile cannot follow "
                 "f; pass them through p, or use ReverseDiffAdjoint() or GaussAdjoint()."
             )
-        p = replace_leaves(self._parameters.p, [fresh.get(id(x), x) for x in in_p])
+        p = replace_leaves(self._p, [fresh.get(id(x), x) for x in in_p])
         return lambda u, t: self._function(u, p, t)
+
+
+class _Substitution(TorchFunctionMode):
+    """Gives torch's functions other tensors in the place of some, by the ids of these."""
+
+    def __init__(self, substitutes: dict[int, Tensor]) -> None:
+        super().__init__()
+        self._substitutes = substitutes
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def substituted(x: Tensor) -> Tensor:
+            return self._substitutes.get(id(x), x)
+
+        return func(*tree_map_only(Tensor, substituted, args), **tree_map_only(Tensor, substituted, kwargs or {}))
 
 
 class AutocastEvaluation(AbstractEvaluation):
@@ -95,7 +127,7 @@ class AutocastEvaluation(AbstractEvaluation):
     """
 
     def __init__(self, evaluation: AbstractEvaluation, device: str) -> None:
-        self._evaluation = evaluation
+        self._evaluation, self.uses_time = evaluation, evaluation.uses_time
         self._options = {"device_type": device, "dtype": torch.get_autocast_dtype(device), "cache_enabled": False}
 
     def __call__(self, u: Tensor, t: Tensor) -> Any:

@@ -46,11 +46,17 @@ class Parameters:
 
         Arguments:
             owners: the user's tensors.
-            as_local: whether functions can be given local ones in their place.
+            as_local: whether functions are given local ones in their place; those with hooks always have one.
         """
         for owner in owners:
             if id(owner) not in self._known:
-                self._known[id(owner)] = self._append(owner, local(owner) if as_local else owner)
+                wanted = as_local or owner._backward_hooks
+                self._known[id(owner)] = self._append(owner, local(owner) if wanted else owner)
+
+    @property
+    def substitutes(self) -> dict[int, Tensor]:
+        """The local ones, by the ids of their owners, but for leaves of `p`."""
+        return {key: tensor for key, tensor in self._known.items() if id(tensor) != key}
 
     def local_of(self, owner: Tensor) -> Tensor:
         """What stands for a tensor of the user's that is no leaf of `p`: itself where it is not in the list."""

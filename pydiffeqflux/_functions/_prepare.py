@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -132,6 +132,8 @@ class _Preparation:
             for x in reachable:  # it may use some later only
                 if x.requires_grad and id(x) not in {id(owner) for owner in parameters.owners}:
                     parameters.add(graph_leaves(x), as_local=False)
+            found = [parameters.local_of(x) for x in connection.leaves]
+            connection = replace(connection, leaves=found)
         rhs = self._make(DirectEvaluation(self.function, parameters), refusal=refusal)
         rhs.connection = connection
         rhs.watch(reachable)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,12 +27,12 @@ class PureFunction:
     results: dict[type, object] = field(default_factory=dict)
 
     @cached_property
-    def call(self) -> Callable[..., Tensor]:
-        """The graph as a function of all its inputs."""
+    def call(self) -> Callable[..., tuple[Tensor]]:
+        """The graph as a function of all its inputs, which returns one tensor in a tuple."""
         run = self.graph.forward
         if any(node.target is torch._C._set_grad_enabled for node in self.graph.graph.nodes):
             return partial(_with_gradients, run)
-        return lambda *inputs: run(*inputs)[0]
+        return run
 
     def adopt_roles(self, inputs: Sequence[Tensor], arguments: Sequence[Tensor]) -> None:
         """Tell the arguments from what is captured, which is the same at every call of the function."""
@@ -41,27 +40,12 @@ class PureFunction:
         self.roles = tuple(positions.get(id(x), CAPTURED) for x in inputs)
 
 
-def inline_checkpoints(graph: GraphModule) -> None:
-    """Have parts under `torch.utils.checkpoint` evaluated as any other.
-
-    What is differentiated here is evaluated again anyway, and `torch.vmap` does not pass a checkpoint.
-    """
-    for node in graph.graph.nodes:
-        if node.target is torch.ops.higher_order.tag_activation_checkpoint:
-            node.target = _evaluate_part
-            node.kwargs = {}
-
-
-def _evaluate_part(part: Callable[..., Any], *arguments: Any) -> Any:
-    return part(*arguments)
-
-
-def _with_gradients(run: Callable[..., tuple[Tensor]], *inputs: Tensor) -> Tensor:
+def _with_gradients(run: Callable[..., tuple[Tensor]], *inputs: Tensor) -> tuple[Tensor]:
     """Run a graph that switches gradients off and, wherever it is run, on again, as they were when it was traced."""
     wanted = torch.is_grad_enabled()
     with torch.enable_grad():
-        result = run(*inputs)[0]
-    return result if wanted else result.detach()
+        (result,) = run(*inputs)
+    return (result if wanted else result.detach(),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +67,10 @@ class Snapshot:
         """The tensors that the function read beside its arguments, each once."""
         found = (x for x, role in zip(self.inputs, self.function.roles, strict=True) if role == CAPTURED)
         return list({id(x): x for x in found}.values())
+
+
+TORCHSCRIPT = "it has parts in TorchScript, whose attributes cannot be watched"
+"""The reason of a refusal that also keeps `torch.vmap` from a function."""
 
 
 @dataclass(eq=False)

@@ -20,10 +20,9 @@ from ._derivatives import (
 from ._evaluation import AbstractEvaluation
 from ._nesting import leaves
 from ._parameters import Parameters
-from ._pure import Snapshot
+from ._pure import TORCHSCRIPT, Refusal, Snapshot
 from ._reused_outputs import OutputOwner
 from ._state import StateSpace
-from ._tracing import Refusal
 from ._watch import Watch
 
 
@@ -64,7 +63,7 @@ class RightHandSide:
         self.nf = self.njac = 0
         self.connection: Connection | None = None
         self._parameters = parameters
-        self._evaluation = evaluation
+        self._evaluation, self._uses_time = evaluation, evaluation.uses_time
         self._outputs = OutputOwner()
         self.time_by_differences = False  # set where autograd does not see how f depends on time
         self._call = self._call_complex if space.is_complex else evaluation
@@ -97,7 +96,7 @@ class RightHandSide:
 
     def time(self, t: float | Tensor) -> Tensor:
         """`t` as the 0-d tensor that `f` receives."""
-        return self.space.time(t)
+        return t if isinstance(t, Tensor) else torch.full((), t, dtype=self.dtype, device=self.device)
 
     def __call__(self, u: Tensor, t: float | Tensor) -> Tensor:
         """`f(u, p, t)`, checked. `u` and the result have the shape of `self.u0`.
@@ -107,7 +106,8 @@ class RightHandSide:
         """
         self.nf += 1
         version = u._version
-        k = self._call(u, self.time(t))
+        # the tensor of a time that f does not look at is not made
+        k = self._call(u, self.time(t) if self._uses_time else t)  # pyright: ignore[reportArgumentType]
         if k.__class__ is not Tensor and not isinstance(k, Tensor):
             raise RightHandSideError(f"f returned {type(k).__name__}; it must return a torch tensor like u.")
         if k.shape != self.shape or k.dtype != self.dtype or k.device != self.device:
@@ -132,8 +132,18 @@ class RightHandSide:
         )
 
     def unchecked(self, u: Tensor, t: Tensor) -> Tensor:
-        """`f(u, p, t)` without checks or counting, for use under `torch.func` transforms."""
+        """`f(u, p, t)` without checks or counting."""
         return self._call(u, t)
+
+    def mappable(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """`f` as an unchecked function of `(u, t)` for `torch.vmap`.
+
+        Raises:
+            CannotMapError: gradients would be lost, of which torch says nothing.
+        """
+        if self.refusal is not None and self.refusal.reason == TORCHSCRIPT:
+            raise CannotMapError("f has parts in TorchScript, whose gradients torch.vmap loses")
+        return self._call
 
     def with_leaves(self, values: Sequence[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
         """`f` as a function of `(u, t)` with `values` in the place of the tensors of `p`, unchecked."""
@@ -173,6 +183,7 @@ class RightHandSide:
 
         arguments = [x.detach().unsqueeze(0) for x in (self.u0, self.time(self.tspan[0]), *self.parameters)]
         try:
+            self.mappable()
             with torch.no_grad():
                 map_over(evaluate, *arguments)
         except (CannotMapError, GradientError):
@@ -207,7 +218,7 @@ class RightHandSide:
                 f"f does not use {unused} of the {len(from_p)} tensors of p that require a gradient; "
                 "their gradient there is zero. Does f detach them?",
                 GradientWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _depends_on_inputs(self) -> bool:

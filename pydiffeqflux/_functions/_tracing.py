@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from types import FunctionType, MethodType
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -25,9 +25,10 @@ from torch.fx._lazy_graph_module import _LazyGraphModule
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ._checks import DEPENDS_ON_VALUES, Checks
+from ._graphs import arrays_among_inputs, simplify
 from ._lines import innermost_line
 from ._nesting import leaves, structure
-from ._pure import PureFunction, Refusal, Snapshot, inline_checkpoints
+from ._pure import TORCHSCRIPT, PureFunction, Refusal, Snapshot
 
 VARIANTS = 32
 """So often a function is traced at one shape because something that it reads has changed."""
@@ -71,7 +72,7 @@ class _Group:
 
     def find(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal | None:
         found = self.tracer.find(function, arguments)
-        if found is None and len(self.failures) >= _PATIENCE:
+        if found is None and len(self.failures) >= _PATIENCE and not isinstance(function, torch.nn.Module):
             return self.failures[-1]
         if found is None:
             with suppress(TypeError):  # not hashable, or no weak references
@@ -95,7 +96,7 @@ class _Group:
 
 
 _PATIENCE = 3
-"""So many functions of one code in a row are tried before others are refused untried."""
+"""So many functions of one code in a row are tried before others are refused untried, but for modules."""
 
 _GROUPS: weakref.WeakKeyDictionary[Any, dict[Any, _Group]] = weakref.WeakKeyDictionary()
 _LOCK = threading.RLock()  # torch traces one function at a time
@@ -117,16 +118,23 @@ def _group(function: Callable[..., Any], arguments: tuple[Any, ...], *, create: 
 
 
 def _identity(function: Callable[..., Any]) -> tuple[Any, Any]:
-    """What functions share that may be the same: their code, or the class of a module and of its parts."""
+    """What functions share that may be the same: their code and the classes in their closure, or those of a module."""
     while isinstance(function, partial):
         function = function.func
     if isinstance(function, MethodType):
         function = function.__func__
     if isinstance(function, FunctionType):
-        return function.__code__, None
+        return function.__code__, tuple(map(_kind_of_cell, function.__closure__ or ()))
     if isinstance(function, torch.nn.Module):
         return type(function), tuple(type(part).__qualname__ for part in function.children())
     return type(function), None
+
+
+def _kind_of_cell(cell: CellType) -> str:
+    try:
+        return type(cell.cell_contents).__qualname__
+    except ValueError:  # a variable that has no value yet
+        return ""
 
 
 # ---- the tracer
@@ -177,13 +185,16 @@ class _Tracer:
         if not hasattr(torch._dynamo.config, "side_effect_replay_policy"):
             return Refusal(f"torch {torch.__version__} cannot tell whether it has side effects, as torch 2.13 can")
         checks = Checks()
-        with _quiet(), torch._dynamo.config.patch(_SETTINGS):
+        settings = {name: value for name, value in _SETTINGS.items() if hasattr(torch._dynamo.config, name)}
+        with _quiet(), torch._dynamo.config.patch(settings):
             try:
                 snapshot = self._trace(function, arguments, checks)
             except Exception as error:  # whatever the tracer meets in the user's code
                 return _explained(error)
         if snapshot is None:
             return Refusal("torch.compile is switched off")
+        if _has_hooks(snapshot.function.graph):
+            checks.refusal = Refusal(_HOOKS)
         self._checks[snapshot.function] = checks
         self._find = torch._dynamo.run(self._call)
         return self._checked(snapshot, function, arguments)
@@ -209,10 +220,23 @@ class _Tracer:
 
 def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tuple[Snapshot]]:
     """A backend of `torch.compile` that runs nothing: it hands out the graph and its inputs."""
-    inline_checkpoints(graph)
+    simplify(graph)
     _LazyGraphModule.force_recompile(graph)  # its function is what is called, without the detour through a module
     function = PureFunction(graph)
-    return lambda *inputs: (Snapshot(function, inputs),)
+    arrays = arrays_among_inputs(graph)
+    if not arrays:
+        return lambda *inputs: (Snapshot(function, inputs),)
+
+    def with_copies(*inputs: Tensor) -> tuple[Snapshot]:
+        """Arrays of NumPy may be written to later, which torch does not notice."""
+        return (Snapshot(function, tuple(x.clone() if i in arrays else x for i, x in enumerate(inputs))),)
+
+    return with_copies
+
+
+def _has_hooks(graph: GraphModule) -> bool:
+    """Whether intermediate results are given hooks, which torch refuses where no gradient is asked for."""
+    return any(getattr(node.target, "__name__", "") == "register_hook" for node in graph.graph.nodes)
 
 
 @contextmanager
@@ -231,12 +255,13 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+_HOOKS = "its gradient is made by hooks"
 _REASONS = {
     "Data-dependent": DEPENDS_ON_VALUES,
     "Could not guard on data-dependent": DEPENDS_ON_VALUES,
-    "torch.jit": "it has parts in TorchScript, whose attributes cannot be watched",
-    "_CachedForward": "it has parts in TorchScript, whose attributes cannot be watched",
-    "backwards hooks": "its gradient is made by hooks",
+    "torch.jit": TORCHSCRIPT,
+    "_CachedForward": TORCHSCRIPT,
+    "backwards hooks": _HOOKS,
     "Attempted to wrap sparse": "it uses sparse tensors",
     "side effects happened": "it changes something when it is called, which compiled code would not do",
 }

@@ -35,7 +35,7 @@ class NeuralODE(nn.Module):
         InvalidProblemError: `model` is not a module, or cannot be called in this way, or the names of its arguments
             say that it has the time first, as in torchdiffeq.
 
-    Engines: embedded. Source: DiffEqFlux.jl's `NeuralODE`, which leaves out the time.
+    Engines: both. Source: DiffEqFlux.jl's `NeuralODE`, which leaves out the time.
 
     >>> import torch
     >>> net = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.Tanh(), torch.nn.Linear(16, 2))

@@ -32,7 +32,7 @@ class ODEProblem(AbstractProblem):
     Raises:
         InvalidProblemError: an argument cannot be used; the message says which and why.
 
-    Engines: embedded. Source: SciMLBase's `ODEProblem`.
+    Engines: both. Source: SciMLBase's `ODEProblem`.
 
     >>> import torch
     >>> prob = ODEProblem(lambda u, p, t: -p * u, torch.tensor([1.0]), (0.0, 1.0), torch.tensor(0.5))

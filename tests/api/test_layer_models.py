@@ -155,9 +155,6 @@ MODELS = {
 }
 
 
-MAPPED = pytest.mark.xfail(strict=True, reason="torch.vmap over TorchScript loses gradients, without an error")
-
-
 def by_hand(model, timed):
     """The classical method with autograd through it."""
     call = model if timed else lambda u, t: model(u)
@@ -189,10 +186,7 @@ def is_right(node, model, timed):
 
 
 @pytest.mark.parametrize("sensealg", [None, de.ReverseDiffAdjoint()], ids=repr)
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=MAPPED) if name == "scripted, timed" else name for name in MODELS],
-)
+@pytest.mark.parametrize("name", MODELS)
 def test_models_in_wrappers(name, sensealg):
     make, timed = MODELS[name]
     model = make()
@@ -222,6 +216,28 @@ def test_a_compiled_layer_without_breaks_is_refused():
     torch._dynamo.reset()
     with pytest.raises(Unsupported, match="steps of pydiffeqflux's solvers depend on values"):
         torch.compile(layer(net()), backend="eager", fullgraph=True)(U0)
+
+
+class Counting(nn.Linear):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x)
+
+
+class Chain(nn.Sequential):
+    """Of a class of its own, for which nothing has been refused before."""
+
+
+def test_networks_that_cannot_be_traced_do_not_keep_others_from_it():
+    for kind in (Counting, Counting, Counting, nn.Linear):
+        model = Chain(kind(2, 2), nn.Tanh()).double()
+        node = layer(model, sensealg=de.ForwardDiffSensitivity())
+        if kind is nn.Linear:
+            is_right(node, model, timed=False)
+        else:
+            node(U0)
 
 
 # ---- the model is the attribute
@@ -299,8 +315,12 @@ def test_a_layer_that_changes_its_dtype():
     is_right(node.double(), node.model, timed=False)
 
 
+class Target(nn.Sequential):
+    """Of a class of its own, for which nothing has been refused before."""
+
+
 def test_weights_of_another_network():
-    node = layer(net())
+    node = layer(Target(*net()))
     factor = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     weights = {f"model.{name}": factor * q.detach() for name, q in node.model.named_parameters()}
     u = torch.func.functional_call(node, weights, (U0,)).u[-1]

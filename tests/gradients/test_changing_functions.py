@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from problems import tensor
@@ -93,6 +94,23 @@ def test_a_replaced_layer(engine):
     u.backward()
     assert abs(old.weight.grad - math.exp(0.5)) < 1e-7
     assert net[0].weight.grad is None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("sensealg", SENSEALGS, ids=repr)
+def test_an_array_modified_in_place(sensealg, engine):
+    """Torch does not notice that: the solve has a copy."""
+    _skip_on(engine, sensealg)
+    rates, k = np.array([1.0, 2.0]), tensor(0.5, grad=True)
+
+    def f(u, p, t):
+        return -torch.from_numpy(rates) * p * u
+
+    prob = de.ODEProblem(f, tensor([1.0, 1.0]), (0.0, 1.0), k)
+    u = de.solve(prob, de.Tsit5(), saveat=[1.0], sensealg=sensealg, engine=engine, **TIGHT).u.sum()
+    rates[:] = 7.0
+    u.backward()
+    assert abs(k.grad + math.exp(-0.5) + 2.0 * math.exp(-1.0)) < 1e-7
 
 
 @pytest.mark.parametrize("sensealg", SENSEALGS, ids=repr)

@@ -145,8 +145,8 @@ def test_a_failed_solve_has_no_gradient():
 @pytest.mark.parametrize("kind", PROBLEMS)
 def test_statistics(kind):
     explicit = solve(kind).stats
-    # the six new stages of a step, and some for the first one and its size
-    assert 6 * (explicit.naccept + explicit.nreject) <= explicit.nf <= 6 * (explicit.naccept + explicit.nreject) + 4
+    # the six new stages of a step, and some for the first one and its size, and for finding parameters
+    assert 6 * (explicit.naccept + explicit.nreject) <= explicit.nf <= 6 * (explicit.naccept + explicit.nreject) + 6
     assert (explicit.njac, explicit.nsolve, explicit.nw) == (0, 0, 0)
     implicit = solve(kind, alg=de.Rodas5P()).stats
     steps = implicit.naccept + implicit.nreject
@@ -161,8 +161,8 @@ def test_the_callback_counts_evaluations_as_julia_does():
     called = de.solve(prob, de.Tsit5(), engine="julia", compile=False).stats
     source = de.solve(de.remake(prob, f=SOURCES["lotka_volterra"]), de.Tsit5(), engine="julia").stats
     assert (called.naccept, called.nreject) == (source.naccept, source.nreject)
-    # Python's count includes the call that looks for parameters
-    assert called.nf == source.nf + 1
+    # Python's count includes the calls that look for parameters, at three times
+    assert called.nf == source.nf + 3
 
 
 def test_numpy_in_and_out():

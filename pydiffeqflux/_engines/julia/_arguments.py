@@ -52,6 +52,8 @@ class SolveArguments(ctypes.Structure):
         ("saveat", _ADDRESS),
         ("n_tstops", _INT),
         ("tstops", _ADDRESS),
+        ("n_discontinuities", _INT),
+        ("discontinuities", _ADDRESS),
         ("abstol", _FLOAT),
         ("reltol", _FLOAT),
         ("abstol_vector", _ADDRESS),

@@ -28,6 +28,7 @@ from ._function import JuliaFunction, make_function
 from ._interrupts import deferred_interrupts
 from ._julia_sources import JuliaSources
 from ._strategies import strategy_for, strategy_of
+from ._strategy import eager
 
 _RETCODES = {
     "Success": ReturnCode.Success,
@@ -146,10 +147,12 @@ class JuliaEngine(AbstractEngine):
         strategy.check(spec)
         check_randomness(spec, strategy)
         adaptive = _check_step_size(spec)
-        _refuse_discontinuities(spec)
         session = self._session
         julia_ad = isinstance(spec.rhs, SourceRightHandSide) and not strategy.brings_vjp(spec.rhs)
-        alg = session.choices.algorithm(strategy.algorithm(spec.alg), finite_differences=not julia_ad)
+        forward = strategy.algorithm(spec.alg)
+        if _discontinuities(spec):
+            forward = eager(forward)  # stages that are made later would be made by steps in the other direction
+        alg = session.choices.algorithm(forward, finite_differences=not julia_ad)
         implicit = session.choices.is_implicit(alg)
         function = make_function(
             session.bridge, session.julia_sources, session.cache, spec, strategy, implicit=implicit
@@ -223,11 +226,9 @@ def _check_step_size(spec: SolveSpec) -> bool:
     return adaptive
 
 
-def _refuse_discontinuities(spec: SolveSpec) -> None:
-    if spec.options.d_discontinuities:
-        raise UnsupportedError(
-            "the julia engine does not take d_discontinuities; name them in tstops, or use engine='embedded'."
-        )
+def _discontinuities(spec: SolveSpec) -> tuple[float, ...]:
+    """Where `f` may be discontinuous, which `tstops` are named for as well, in ascending order."""
+    return tuple(sorted({*spec.options.tstops, *spec.options.d_discontinuities}))
 
 
 def _solve_arguments(
@@ -260,9 +261,10 @@ def _solve_arguments(
 
     (abstol, abstol_vector), (reltol, reltol_vector) = tolerance(options.abstol), tolerance(options.reltol)
     saveat, (t0, t1) = options.saveat, spec.tspan
-    tstops = options.tstops
+    tstops = ()
     if saveat is not None and options.adaptive and algs.has_coarse_dense_output(spec.alg):
-        tstops = tuple(sorted({*tstops, *saveat}, reverse=t1 < t0))
+        tstops = saveat
+    discontinuities = _discontinuities(spec)
     arguments = SolveArguments(
         rhs=function.handle.number,
         alg=alg,
@@ -276,6 +278,8 @@ def _solve_arguments(
         saveat=0 if saveat is None else keep(saveat),
         n_tstops=len(tstops),
         tstops=keep(tstops) if tstops else 0,
+        n_discontinuities=len(discontinuities),
+        discontinuities=keep(discontinuities) if discontinuities else 0,
         abstol=abstol,
         reltol=reltol,
         abstol_vector=abstol_vector,

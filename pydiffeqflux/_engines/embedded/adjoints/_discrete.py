@@ -222,7 +222,7 @@ class MappedPullback:
         self._rhs = rhs
         with torch.enable_grad():
             u0, ts, dts, seen, hints = _stacked(steps, rhs)
-            again = _replay(method, MappedRhs(rhs, rhs.unchecked), dense=bool(points))
+            again = _replay(method, MappedRhs(rhs, rhs.mappable()), dense=bool(points))
             u1, ks = map_over(again, u0, ts, dts, seen, hints)
             rhs.nf += count * ks.shape[1]
             flat = u1.reshape(count, n)

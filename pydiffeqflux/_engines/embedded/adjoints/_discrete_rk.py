@@ -84,7 +84,7 @@ class RungeKuttaPullback:
         self, steps: Sequence[Step], points: Sequence[SavePoint], rhs: RightHandSide, cotangents: Tensor
     ) -> None:
         self._rhs = rhs
-        self._stages = stages = _Stages(steps, points, rhs, lambda x, ts: map_over(rhs.unchecked, x, ts))
+        self._stages = stages = _Stages(steps, points, rhs, lambda x, ts: map_over(rhs.mappable(), x, ts))
         count, s, n, dts = stages.count, stages.s, stages.n, stages.dts
         (jacobians,) = stages.jacobian_rows([stages.x])
         transposed = jacobians.transpose(2, 3)

@@ -47,7 +47,7 @@ class ParameterVjp:
         rhs = self._rhs
         if self._mappable:
             try:
-                return map_over(rhs.unchecked, us, torch.tensor(ts, dtype=rhs.dtype, device=rhs.device))
+                return map_over(rhs.mappable(), us, torch.tensor(ts, dtype=rhs.dtype, device=rhs.device))
             except CannotMapError:  # a loop gives the same numbers
                 self._mappable = False
         return torch.stack([rhs.unchecked(u, rhs.time(t)).clone() for u, t in zip(us, ts, strict=True)])
