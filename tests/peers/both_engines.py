@@ -48,6 +48,23 @@ def engines_and_adjoints():
     ]
 
 
+def engines_adjoints_and(spans):
+    """The same with every one of some time spans, but for what SciMLSensitivity cannot do: checkpoint backwards."""
+    return [
+        on(engine, sensealg, span, slow=engine == "embedded" and sensealg in VARIANTS)
+        for engine in ENGINES
+        for sensealg in ADJOINTS[engine]
+        for span in spans
+        if can_go_along(engine, sensealg, span)
+    ]
+
+
+def can_go_along(engine, sensealg, span):
+    """Whether an engine has a sensealg in this direction of time."""
+    backsolve = isinstance(sensealg, de.BacksolveAdjoint)
+    return engine == "embedded" or span[0] < span[1] or backsolve or not getattr(sensealg, "checkpointing", False)
+
+
 def clock(t, t0):
     """The time that a rate of 1 + cos(t) / 2 makes of that between t0 and t."""
     t, t0 = torch.as_tensor(t, dtype=torch.float64), torch.as_tensor(t0, dtype=torch.float64)

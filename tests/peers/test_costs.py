@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from both_engines import clock, engines, engines_and_adjoints, hopf, hopf_solution
+from both_engines import clock, engines, engines_adjoints_and, engines_and_adjoints, hopf, hopf_solution
 from problems import tensor
 
 import pydiffeqflux as de
@@ -57,9 +57,8 @@ def assert_right(value, exact, inputs, size):
         assert float((g - right).abs().max()) <= 2 * 10 * TOL * 4 * size
 
 
-@pytest.mark.parametrize("span", SPANS, ids=str)
 @pytest.mark.parametrize("name", SETS)
-@pytest.mark.parametrize(("engine", "sensealg"), ADJOINTS, ids=repr)
+@pytest.mark.parametrize(("engine", "sensealg", "span"), engines_adjoints_and(SPANS), ids=repr)
 def test_a_cost_at_some_times(engine, sensealg, name, span):
     times = [span[0] + share * (span[1] - span[0]) if share < 1.0 else span[1] for share in SETS[name]]
     inputs, w = leaves(), weights(len(times))
@@ -73,8 +72,7 @@ def test_a_cost_at_some_times(engine, sensealg, name, span):
 MASKS = {"the last": [1, 1, 1, 0], "the first": [0, 1, 1, 1], "inside": [1, 0, 0, 1], "all but one": [0, 0, 1, 0]}
 
 
-@pytest.mark.parametrize("span", SPANS, ids=str)
-@pytest.mark.parametrize(("engine", "sensealg"), ADJOINTS, ids=repr)
+@pytest.mark.parametrize(("engine", "sensealg", "span"), engines_adjoints_and(SPANS), ids=repr)
 def test_a_cost_with_weights_of_zero(engine, sensealg, span):
     shares = SETS["both ends"]
     times = [span[0] + share * (span[1] - span[0]) if share < 1.0 else span[1] for share in shares]
@@ -104,8 +102,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("span", SPANS, ids=str)
-@pytest.mark.parametrize(("engine", "sensealg"), ADJOINTS, ids=repr)
+@pytest.mark.parametrize(("engine", "sensealg", "span"), engines_adjoints_and(SPANS), ids=repr)
 def test_a_cost_at_the_end_however_it_was_saved(engine, sensealg, span):
     w = weights(1)
     for options in ENDS.values():
@@ -130,8 +127,7 @@ def collected(u0, p, span):
     return torch.log(1 - r0 + r0 * torch.exp(2 * p[0] * s)) / (2 * p[0])
 
 
-@pytest.mark.parametrize("span", SPANS, ids=str)
-@pytest.mark.parametrize(("engine", "sensealg"), ADJOINTS, ids=repr)
+@pytest.mark.parametrize(("engine", "sensealg", "span"), engines_adjoints_and(SPANS), ids=repr)
 def test_a_cost_all_along_by_a_state_more(engine, sensealg, span):
     inputs = leaves()
     start = torch.cat([inputs[0], inputs[0].new_zeros(1)])
@@ -145,8 +141,7 @@ def test_a_cost_all_along_by_a_state_more(engine, sensealg, span):
     )
 
 
-@pytest.mark.parametrize("span", SPANS, ids=str)
-@pytest.mark.parametrize(("engine", "sensealg"), ADJOINTS, ids=repr)
+@pytest.mark.parametrize(("engine", "sensealg", "span"), engines_adjoints_and(SPANS), ids=repr)
 def test_a_cost_all_along_by_quadrature_of_saved_states(engine, sensealg, span):
     # With 14 Gauss points the quadrature of this integrand is exact to 1e-12, which is far below the tolerance.
     nodes, factors = (tensor(x.tolist()) for x in np.polynomial.legendre.leggauss(14))

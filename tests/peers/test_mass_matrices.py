@@ -11,7 +11,7 @@ SPANS = [(0.0, 1.5), (1.5, 0.0)]
 TOL = 1e-9
 # The embedded engine has Rosenbrock methods for mass matrices, and their gradients through the steps.
 CASES = [
-    *(on("embedded", alg, s) for alg in (de.Rodas4(), de.Rodas5P(), None) for s in DISCRETE),
+    *(on("embedded", alg, s, slow=alg == de.Rodas4()) for alg in (de.Rodas4(), de.Rodas5P(), None) for s in DISCRETE),
     *(on("julia", de.Rodas5P(), s) for s in ADJOINTS["julia"]),
     *(on("julia", alg, s) for alg in (de.Rodas4(), de.KenCarp4()) for s in (de.GaussAdjoint(), de.QuadratureAdjoint())),
 ]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from both_engines import engines_and, engines_and_adjoints, hopf, hopf_solution, on
+from both_engines import engines_adjoints_and, engines_and, hopf, hopf_solution, on
 from problems import ADAPTIVE, METHODS, smooth, smooth_solution, tensor
 
 import pydiffeqflux as de
@@ -100,13 +100,13 @@ def test_times_in_no_order_are_refused_in_both_directions(engine, kind, span):
             solve(span, de.Tsit5(), engine, **{kind: times})
 
 
-@pytest.mark.parametrize(("engine", "sensealg"), engines_and_adjoints(), ids=repr)
-def test_there_and_back_again_is_the_identity_and_so_is_its_derivative(engine, sensealg):
+@pytest.mark.parametrize(("engine", "sensealg", "span"), engines_adjoints_and([(T1, T0)]), ids=repr)
+def test_there_and_back_again_is_the_identity_and_so_is_its_derivative(engine, sensealg, span):
     tol = 1e-9
     u0, p = tensor([0.5, 0.3], grad=True), tensor([0.4, 1.3], grad=True)
     options = {"abstol": tol, "reltol": tol, "sensealg": sensealg, "engine": engine}
     there = de.solve(de.ODEProblem(hopf, u0, (T0, T1), p), de.Vern7(), saveat=[T1], **options).u[0]
-    back = de.solve(de.ODEProblem(hopf, there, (T1, T0), p), de.Vern7(), saveat=[T0], **options).u[0]
+    back = de.solve(de.ODEProblem(hopf, there, span, p), de.Vern7(), saveat=[T0], **options).u[0]
     growth = float(torch.linalg.matrix_norm(torch.autograd.functional.jacobian(
         lambda u: hopf_solution(u, p.detach(), T0, T1), there.detach()), 2))  # fmt: skip
     # Ten tolerances each way, those of the way there multiplied on the way back.
