@@ -138,11 +138,19 @@ const CONTROLLERS = Dict{String,Any}(
     "PredictiveController" => OrdinaryDiffEqCore.PredictiveController,
 )
 
-"Handle of a step size controller; `betas` is \"0.7,0.4\" or \"\"."
-function controller(name::String, betas::String, options::Integer)
-    coefficients = Tuple(parse(Float64, part) for part in split(betas, ","; keepempty=false))
-    return handle(CONTROLLERS[name](coefficients...; take_options(options)...))
+"""
+Handle of a step size controller; `betas` is \"0.7,0.4\" or \"\", and \"nothing\" stands for one that is the algorithm's.
+"""
+function controller(name::String, betas::String, alg::Integer, options::Integer)
+    coefficients = [part == "nothing" ? nothing : parse(Float64, part) for part in split(betas, ","; keepempty=false)]
+    keywords = take_options(options)
+    any(isnothing, coefficients) || return handle(CONTROLLERS[name](coefficients...; keywords...))
+    return handle(pi_controller(HANDLES[alg], coefficients, keywords))
 end
+
+pi_controller(alg, (beta1, beta2), keywords) = OrdinaryDiffEqCore.PIController(alg; beta1, beta2, keywords...)
+pi_controller(alg::OrdinaryDiffEqCore.CompositeAlgorithm, betas, keywords) =
+    OrdinaryDiffEqCore.CompositeController(map(part -> pi_controller(part, betas, keywords), alg.algs))
 
 "Whether the algorithm behind a handle takes Jacobians."
 takes_jacobian(alg::Integer) = takes_autodiff(HANDLES[alg])

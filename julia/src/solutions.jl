@@ -90,7 +90,7 @@ function solve_with(rhs::RightHandSide{T}, alg, a::SolveArguments) where {T}
     solution = if a.abstol_vector == 0 && a.reltol_vector == 0
         run(prob, alg, a, discontinuities, T(a.abstol), T(a.reltol))
     else
-        run(prob, alg, a, discontinuities, tolerance(T, a.abstol, a.abstol_vector, a.n), tolerance(T, a.reltol, a.reltol_vector, a.n))
+        run(prob, alg, a, discontinuities, tolerances(T, a.abstol, a.abstol_vector, a.n), tolerances(T, a.reltol, a.reltol_vector, a.n))
     end
     times, states = saved(solution, a, T)
     smallest(number, vector) = vector == 0 ? number : Float64(minimum(wrap(T, vector, a.n)))
@@ -118,8 +118,6 @@ function solve_with(rhs::RightHandSide{T}, alg, a::SolveArguments) where {T}
         s.nw,
     )
 end
-
-tolerance(::Type{T}, number, vector, n) where {T} = vector == 0 ? fill(T(number), n) : copy(wrap(T, vector, n))
 
 "A copy of `count` numbers at an address."
 numbers(address, count) = count == 0 ? Float64[] : copy(wrap(Float64, address, count))

@@ -203,8 +203,7 @@ class _Tracer:
                 return _explained(error)
         if snapshot is None:
             return Refusal("torch.compile is switched off")
-        if _has_hooks(snapshot.function.graph):
-            checks.refusal = Refusal(_HOOKS)
+        checks.refusal = checks.refusal or _refuse_graph(snapshot.function.graph)
         self._checks[snapshot.function] = checks
         self._find = torch._dynamo.run(self._call)
         return self._checked(snapshot, function, arguments)
@@ -244,9 +243,15 @@ def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tu
     return with_copies
 
 
-def _has_hooks(graph: GraphModule) -> bool:
-    """Whether intermediate results are given hooks, which torch refuses where no gradient is asked for."""
-    return any(getattr(node.target, "__name__", "") == "register_hook" for node in graph.graph.nodes)
+def _refuse_graph(graph: GraphModule) -> Refusal | None:
+    """Why a graph is not what the function is, where that is so."""
+    targets = [node.target for node in graph.graph.nodes if callable(node.target)]
+    names = {getattr(target, "__name__", "") for target in targets}
+    if not names.isdisjoint(("register_hook", "autograd_function_apply")):
+        return Refusal(_OWN_GRADIENT)  # a graph keeps the first derivative only
+    if any("_functorch" in (getattr(target, "__module__", None) or "") for target in targets):
+        return Refusal("it uses torch.func or torch.vmap, which a graph cannot do inside of another transform")
+    return None
 
 
 @contextmanager
@@ -265,13 +270,13 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-_HOOKS = "its gradient is made by hooks"
+_OWN_GRADIENT = "its gradient is made by a custom autograd.Function or by hooks"
 _REASONS = {
     "Data-dependent": DEPENDS_ON_VALUES,
     "Could not guard on data-dependent": DEPENDS_ON_VALUES,
     "torch.jit": TORCHSCRIPT,
     "_CachedForward": TORCHSCRIPT,
-    "backwards hooks": _HOOKS,
+    "backwards hooks": _OWN_GRADIENT,
     "Attempted to wrap sparse": "it uses sparse tensors",
     "side effects happened": "it changes something when it is called, which compiled code would not do",
 }

@@ -586,7 +586,7 @@ def _gradients(f):
 def test_gradients_that_a_hook_changes_are_called_back():
     net = torch.nn.Linear(3, 3, dtype=torch.float64)
     net.register_full_backward_hook(lambda module, before, after: tuple(3.0 * g for g in before))
-    with pytest.warns(de.JuliaWarning, match="gradient is made by hooks"):
+    with pytest.warns(de.JuliaWarning, match=r"custom autograd.Function or by hooks"):
         found, expected = _gradients(lambda u, p, t: net(u))
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
@@ -598,7 +598,7 @@ def test_gradients_that_a_hook_of_a_tensor_changes_are_called_back():
             x.register_hook(lambda g: 3.0 * g)
         return x
 
-    with pytest.warns(de.JuliaWarning, match="gradient is made by hooks"):
+    with pytest.warns(de.JuliaWarning, match=r"custom autograd.Function or by hooks"):
         found, expected = _gradients(f)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
@@ -620,7 +620,7 @@ def test_gradients_are_cut_where_torch_cuts_them():
 
 
 def test_what_has_a_gradient_of_its_own_is_called_back():
-    with pytest.warns(de.JuliaWarning, match="called back"):
+    with pytest.warns(de.JuliaWarning, match=r"custom autograd.Function or by hooks"):
         found, expected = _gradients(lambda u, p, t: -0.5 * _Amplified.apply(u))
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(found, ONES * math.exp(-1.5), rtol=1e-6, atol=1e-6)

@@ -57,17 +57,18 @@ class Choices:
             self._made[key] = int(self._bridge.call("takes_jacobian", alg))
         return bool(self._made[key])
 
-    def controller(self, controller: AbstractController | None) -> int:
-        """Handle of a controller, 0 for the algorithm's own."""
+    def controller(self, controller: AbstractController | None, alg: int) -> int:
+        """Handle of a controller for the algorithm of that handle, 0 for the algorithm's own."""
         if controller is None:
             return 0
-        if controller not in self._made:
+        key = (controller, alg)
+        if key not in self._made:
             names = ("gamma", "qmin", "qmax", *(("accept_safety",) if isinstance(controller, PIDController) else ()))
             options = {name: getattr(controller, name) for name in names}
-            self._made[controller] = self._bridge.call(
-                "controller", type(controller).__name__, _betas(controller), self._options(options)
+            self._made[key] = self._bridge.call(
+                "controller", type(controller).__name__, _betas(controller), alg, self._options(options)
             )
-        return self._made[controller]
+        return self._made[key]
 
     def discrete_adjoint(self, alg: algs.AbstractAlgorithm) -> int:
         """Handle of reverse mode through the steps of an algorithm, for torch functions."""
@@ -87,10 +88,6 @@ class Choices:
 
 def _betas(controller: AbstractController) -> str:
     match controller:
-        case PIController(beta1=None) | PIController(beta2=None):
-            raise UnsupportedError(
-                "the julia engine takes a PIController with both beta1 and beta2; give both, or leave controller out."
-            )
         case PIController():
             betas: tuple[Real | float | None, ...] = (controller.beta1, controller.beta2)
         case PIDController():
@@ -99,4 +96,4 @@ def _betas(controller: AbstractController) -> str:
             betas = ()
         case _:
             raise UnsupportedError(f"the julia engine has no {controller!r}.")
-    return ",".join(map(repr, betas))
+    return ",".join("nothing" if beta is None else repr(float(beta)) for beta in betas)

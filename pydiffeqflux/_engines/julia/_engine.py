@@ -221,9 +221,16 @@ def _concrete(spec: SolveSpec) -> SolveSpec:
 def _check_step_size(spec: SolveSpec) -> bool:
     """Whether the step size follows the error estimate."""
     adaptive = is_adaptive(spec)
-    if isinstance(spec.options.controller, PredictiveController) and not spec.alg.is_stiff:
-        raise UnsupportedError("Julia's PredictiveController is for implicit methods; use PIController, or none.")
+    if isinstance(spec.options.controller, PredictiveController) and not all(map(_iterates, algs.methods_of(spec.alg))):
+        raise UnsupportedError(
+            "Julia's PredictiveController is for methods with Newton's iteration, whose effort it takes into account; "
+            f"use PIController() with {spec.alg!r}, or no controller."
+        )
     return adaptive
+
+
+def _iterates(alg: algs.AbstractAlgorithm) -> bool:
+    return alg.is_stiff and not alg.contains_jacobian
 
 
 def _discontinuities(spec: SolveSpec) -> tuple[float, ...]:
@@ -268,7 +275,7 @@ def _solve_arguments(
     arguments = SolveArguments(
         rhs=function.handle.number,
         alg=alg,
-        controller=session.choices.controller(options.controller),
+        controller=session.choices.controller(options.controller, alg),
         n=rhs.numel,
         u0=keep(rhs.u0),
         mass_matrix=0 if rhs.mass_matrix is None else keep(rhs.mass_matrix),
