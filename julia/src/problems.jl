@@ -11,3 +11,10 @@ function ode_function(rhs::RightHandSide, implicit::Bool, mass_matrix)
     jacobian = implicit && rhs.functions.jacobian !== nothing ? (; jac=Jac(rhs), tgrad=TGrad(rhs)) : (;)
     return ODEFunction{true,SciMLBase.FullSpecialize}(rhs; mass_matrix, products..., jacobian...)
 end
+
+"The problem that the solvers get, with the arguments of a solve: one method for each kind of equation."
+function problem(rhs::RightHandSide{T}, a) where {T}
+    mass_matrix = a.mass_matrix == 0 ? I : permutedims(wrap(T, a.mass_matrix, a.n, a.n))
+    f = ode_function(rhs, a.implicit == 1, mass_matrix)
+    return ODEProblem{true}(f, wrap(T, a.u0, a.n), (a.t0, a.t1), rhs.p)
+end

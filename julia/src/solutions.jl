@@ -82,9 +82,7 @@ end
 
 function solve_with(rhs::RightHandSide{T}, alg, a::SolveArguments) where {T}
     # promoted options reach the solver with one type each, so that there is one compiled solver
-    mass_matrix = a.mass_matrix == 0 ? I : permutedims(wrap(T, a.mass_matrix, a.n, a.n))
-    f = ode_function(rhs, a.implicit == 1, mass_matrix)
-    prob = ODEProblem{true}(f, wrap(T, a.u0, a.n), (a.t0, a.t1), rhs.p)
+    prob = problem(rhs, a)
     discontinuities = numbers(a.discontinuities, a.n_discontinuities)
     rhs.sides, rhs.backwards = Sides(T, a.t0, a.t1, discontinuities), a.t1 < a.t0
     solution = if a.abstol_vector == 0 && a.reltol_vector == 0

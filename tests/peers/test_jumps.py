@@ -23,7 +23,7 @@ def has_adjoint(engine, alg, sensealg):
 def cases(algorithms, *, slow_beyond=2):
     """Engines, ways to name stops, methods and sensealgs.
 
-    On the embedded engine tstops are treated as d_discontinuities are: they are slow tests, as all but the first methods.
+    On the embedded engine tstops are treated as d_discontinuities are: they are slow, as all but the first methods.
     """
 
     def slow(engine, stops, number, sensealg):
