@@ -10,7 +10,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 IN_JULIA = {"D0_diffeqflux_jl"}
 ENGINES = ["embedded", pytest.param("julia", marks=pytest.mark.julia)]
 SCRIPTS = [
-    pytest.param(engine, path, marks=pytest.mark.julia if engine == "julia" else pytest.mark.slow, id=f"{path.stem}-{engine}")
+    pytest.param(
+        engine, path, marks=pytest.mark.julia if engine == "julia" else pytest.mark.slow, id=f"{path.stem}-{engine}"
+    )
     for path in sorted(EXAMPLES.glob("[A-Z][0-9]_*.py"))
     for engine in ("embedded", "julia")
     if engine == "julia" or path.stem not in IN_JULIA
