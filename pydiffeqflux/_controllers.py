@@ -30,7 +30,8 @@ class IController(AbstractController):
 class PredictiveController(AbstractController):
     """The elementary controller with Gustafsson's forecast of the error, the default of most stiff methods.
 
-    Engines: embedded, and julia for methods with Newton's iteration. References: Gustafsson 1994; Hairer, Wanner, *Solving ODEs II*, IV.8.
+    Engines: embedded, and julia for methods with Newton's iteration. References: Gustafsson 1994; Hairer, Wanner,
+    *Solving ODEs II*, IV.8.
     """
 
 
