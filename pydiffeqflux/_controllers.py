@@ -22,7 +22,7 @@ class AbstractController:
 class IController(AbstractController):
     """The elementary controller: the new step depends on the last error only.
 
-    Engines: embedded. References: Hairer, Nørsett, Wanner, *Solving ODEs I*, II.4.
+    Engines: both. References: Hairer, Nørsett, Wanner, *Solving ODEs I*, II.4.
     """
 
 
@@ -30,7 +30,8 @@ class IController(AbstractController):
 class PredictiveController(AbstractController):
     """The elementary controller with Gustafsson's forecast of the error, the default of most stiff methods.
 
-    Engines: embedded. References: Gustafsson 1994; Hairer, Wanner, *Solving ODEs II*, IV.8.
+    Engines: embedded, and julia for methods with Newton's iteration. References: Gustafsson 1994; Hairer, Wanner,
+    *Solving ODEs II*, IV.8.
     """
 
 
@@ -42,7 +43,7 @@ class PIController(AbstractController):
         beta1: exponent of the current error; `None` takes 7/(10 order), as OrdinaryDiffEq.jl does.
         beta2: exponent of the previous error; `None` takes 2/(5 order).
 
-    Engines: embedded. References: Gustafsson 1991; Hairer, Wanner, *Solving ODEs II*, IV.2.
+    Engines: both. References: Gustafsson 1991; Hairer, Wanner, *Solving ODEs II*, IV.2.
     """
 
     beta1: float | None = None
@@ -60,7 +61,7 @@ class PIDController(AbstractController):
         beta1, beta2, beta3: the coefficients; the defaults are Söderlind's PI42.
         accept_safety: a step is accepted when the factor is at least this.
 
-    Engines: embedded. References: Söderlind 2003, *Digital filters in adaptive time-stepping*;
+    Engines: both. References: Söderlind 2003, *Digital filters in adaptive time-stepping*;
     Ranocha et al. 2021.
     """
 

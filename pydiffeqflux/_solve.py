@@ -79,8 +79,8 @@ def solve(
         tstops: times that a step must end at, in the forward solve and in those of gradients.
         d_discontinuities: times at which `f` is discontinuous. Steps end there as at `tstops`, and those that meet
             there see `f` from their own side: one at the last representable time before, the other at the first one
-            after it. So it does not matter what `f` is at the time itself, and no derivative is carried over. The
-            embedded engine takes `tstops` for discontinuities as well.
+            after it. So it does not matter what `f` is at the time itself, and no derivative is carried over. `tstops`
+            are taken for discontinuities as well.
         save_start: whether to save the initial state, in addition to `saveat` or although `saveat` names it; `None`
             means as `saveat` says, and yes without it.
         save_end: the same for the final state. With `saveat=None` it counts where `save_everystep=False`.

@@ -26,8 +26,8 @@ source(; vjp=false, jacobian=false) = P.source_rhs(
 function solve(rhs, alg; tol=1e-10, keep_steps=1, maxiters=10^6)
     arguments = Ref(
         P.SolveArguments(
-            rhs, alg, 0, 3, address(U0), 0, 0.0, 1.0, length(SAVEAT), address(SAVEAT), 0, 0, tol, tol, 0, 0, 0.0, 0.0,
-            Inf, maxiters, 1, Int(P.takes_jacobian(alg)), 0, 1, 1, keep_steps, 0,
+            rhs, alg, 0, 3, address(U0), 0, 0.0, 1.0, length(SAVEAT), address(SAVEAT), 0, 0, 0, 0, tol, tol, 0, 0, 0.0,
+            0.0, Inf, maxiters, 1, Int(P.takes_jacobian(alg)), 0, 1, 1, keep_steps, 0,
         ),
     )
     result = Ref(P.SolveResult(ntuple(_ -> 0, fieldcount(P.SolveResult))...))

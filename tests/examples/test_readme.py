@@ -1,10 +1,14 @@
 import re
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_the_code_of_the_readme_runs(capsys):
+@pytest.mark.parametrize("engine", ["embedded", pytest.param("julia", marks=pytest.mark.julia)])
+def test_the_code_of_the_readme_runs(engine, capsys, monkeypatch):
+    monkeypatch.setenv("PYDIFFEQFLUX_ENGINE", engine)
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     scope = {}
     exec(code, scope)

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,28 +8,38 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IN_JULIA = {"D0_diffeqflux_jl"}
+ENGINES = ["embedded", pytest.param("julia", marks=pytest.mark.julia)]
 SCRIPTS = [
-    pytest.param(path, marks=pytest.mark.julia if path.stem in IN_JULIA else (), id=path.stem)
+    pytest.param(
+        engine, path, marks=pytest.mark.julia if engine == "julia" else pytest.mark.slow, id=f"{path.stem}-{engine}"
+    )
     for path in sorted(EXAMPLES.glob("[A-Z][0-9]_*.py"))
+    for engine in ("embedded", "julia")
+    if engine == "julia" or path.stem not in IN_JULIA
 ]
 
 
-def run(script, folder, *arguments, timeout=300):
-    command = [sys.executable, "-W", "error", str(script), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=timeout)
+def run(script, folder, *arguments, engine="embedded", timeout=300):
+    # on some platforms it matters whether torch or Julia comes first, which the engine warns of once
+    warnings = ("-W", "error", "-W", "ignore:torch was imported before juliacall")
+    command = [sys.executable, *warnings, str(script), *arguments]
+    environment = os.environ | {"PYDIFFEQFLUX_ENGINE": engine}
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=timeout, env=environment
+    )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_example_runs_without_a_warning(script, tmp_path):
-    result = run(script, tmp_path)
+@pytest.mark.parametrize(("engine", "script"), SCRIPTS)
+def test_example_runs_without_a_warning(engine, script, tmp_path):
+    result = run(script, tmp_path, engine=engine)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
 
 
 @pytest.mark.slow
-def test_demo_writes_its_figures(tmp_path):
-    result = run(EXAMPLES / "demo.py", tmp_path)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_demo_writes_its_figures(engine, tmp_path):
+    result = run(EXAMPLES / "demo.py", tmp_path, engine=engine, timeout=900)
     assert result.returncode == 0, result.stderr
     figures = {path.name for path in (tmp_path / "figures").glob("*.png")}
     assert figures == {"adjoints.png", "hudson_bay_fit.png", "hudson_bay_phase.png", "losses.png"}
