@@ -58,7 +58,7 @@ class _Saved(torch.autograd.Function):
         ctx: Any, engine: AbstractEngine, spec: SolveSpec, holder: list[RawSolution], u0: Tensor, *parameters: Tensor
     ) -> Tensor:
         raw = engine.solve(spec)
-        spec.rhs.forget_own_writes()
+        spec.rhs.take_note_of(raw.t, raw.u)
         holder.append(raw)
         ctx.engine, ctx.raw, ctx.inputs = engine, raw, (u0, *parameters)
         # a copy: what is done to it in place does not reach the record, and the record does not hold its own result

@@ -19,7 +19,7 @@ def eager(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 
     @wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             _stop()
             disabled: Any = torch.compiler.disable(function)
             return disabled(*args, **kwargs)

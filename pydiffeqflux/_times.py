@@ -36,15 +36,17 @@ class GivenTimes:
 
     def saved(self, times: Sequence[float], tspan: tuple[float, float]) -> Tensor:
         """The times of the saved states, connected to those that were given."""
-        where = {} if self.saveat is None else {float(t.detach()): t for t in self.saveat.unbind()}
-        return torch.stack([self._connected(t, tspan, where) for t in times])
+        given = {} if self.saveat is None else {float(t.detach()): t for t in self.saveat.unbind()}
+        if self.saveat is not None:
+            # those outside of the time span by rounding were taken back to its ends
+            low, high = min(tspan), max(tspan)
+            given = {min(max(t, low), high): tensor for t, tensor in given.items()}
+        return torch.stack([self._connected(t, tspan, given) for t in times])
 
     def _connected(self, t: float, tspan: tuple[float, float], saveat: dict[float, Tensor]) -> Tensor:
         constant = torch.tensor(t, dtype=torch.float64)
-        if self.saveat is not None:
-            # those that were taken back into the time span by rounding are not found, and are its ends
-            nearest = min(saveat, key=lambda given: abs(given - t))
-            return saveat[nearest].to(constant) if abs(nearest - t) <= 1e-7 * max(map(abs, tspan)) else constant
+        if t in saveat:
+            return saveat[t].to(constant)
         if t == tspan[1] and self.end is not None:
             return self.end.to(constant)
         if self.start is not None and (t == tspan[0] or (self.every_so_often and t != tspan[1])):
@@ -83,6 +85,8 @@ def moved_with(rhs: RightHandSide, u: Tensor, times: Tensor, *, backwards: bool 
         times: shape `(T,)`.
         backwards: whether `u` stays where it is and the solution through it moves, as where `t0` is moved.
     """
+    if rhs.varies:
+        raise GradientError("f returns something else each time, so times have no gradient; detach them.")
     sign = -1.0 if backwards else 1.0
 
     def slopes() -> Tensor:
@@ -90,24 +94,25 @@ def moved_with(rhs: RightHandSide, u: Tensor, times: Tensor, *, backwards: bool 
         states = [rhs.space.to_real(x) for x in u.detach().unbind()]
         return torch.stack([sign * rhs(x.clone(), float(t)) for x, t in zip(states, times.detach(), strict=True)])
 
-    return _Moved.apply(u, times, slopes)
+    return _Moved.apply(u, times, slopes, rhs)
 
 
 class _Moved(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, u: Tensor, times: Tensor, slopes: Callable[[], Tensor]) -> Tensor:
-        ctx.slopes, ctx.times = slopes, times
-        return u.view_as(u)
+    def forward(ctx: Any, u: Tensor, times: Tensor, slopes: Callable[[], Tensor], rhs: RightHandSide) -> Tensor:
+        ctx.slopes, ctx.times, ctx.rhs = slopes, times, rhs
+        return u.clone()  # which may be modified in place
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
         (v,) = cotangents
+        ctx.rhs.check_unmodified()
         with torch.no_grad():
             real = torch.view_as_real(v.resolve_conj()) if v.is_complex() else v
             gradient = (real * ctx.slopes()).reshape(len(v), -1).sum(dim=1).to(torch.float64)
         if torch.is_grad_enabled():
             gradient = FirstOrderOnly.apply(gradient, v, ctx.times)
-        return v, gradient, None
+        return v, gradient, None, None
 
 
 class FirstOrderOnly(torch.autograd.Function):

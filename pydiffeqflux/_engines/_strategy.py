@@ -51,10 +51,11 @@ def check_randomness(spec: SolveSpec, strategy: AbstractStrategy[Any]) -> None:
     Raises:
         GradientError: with what to do instead.
     """
-    if spec.sensealg is not None and spec.rhs.is_random and not strategy.repeats_draws:
+    if spec.sensealg is not None and spec.rhs.varies and not strategy.repeats_draws:
         raise GradientError(
-            f"f draws random numbers, and {spec.sensealg!r} would draw others for the gradient; use "
-            "ReverseDiffAdjoint() on the embedded engine, draw them before the solve, or call eval() on the model."
+            f"f returns something else each time, since it draws random numbers or writes to what it reads, so "
+            f"{spec.sensealg!r} would differentiate another function; use ReverseDiffAdjoint() on the embedded engine, "
+            "or call eval() on the model."
         )
 
 

@@ -4,11 +4,12 @@ import math
 import os
 import sys
 from abc import ABCMeta
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import EnumMeta
 from functools import cache
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 from ._pure import Refusal
@@ -27,17 +28,22 @@ class _Zero:
     sign: float
 
 
+_Methods = tuple[tuple[str, FunctionType, CodeType], ...]
+
+
 @dataclass(eq=False)
 class Checks:
     """What is to be checked of a function when it is found again, beside its guards.
 
     Attributes:
         zeros: the numbers zero that it reads.
+        classes: the user's classes of objects that it reads, and their methods, which guards take to be constant.
         refusal: why it cannot be watched at all, where that is so.
     """
 
     zeros: list[_Zero] = field(default_factory=list)
     refusal: Refusal | None = None
+    classes: dict[type, _Methods] = field(default_factory=dict)
 
     def look_at(self, guards: Sequence[Any]) -> list[bool]:
         """Note what guards do not see to; all of them are kept, as the result says."""
@@ -49,15 +55,21 @@ class Checks:
                 self.refusal = Refusal(DEPENDS_ON_VALUES)
             elif guard.has_value:
                 self.refusal = self.refusal or _refuse(value)
+                self.classes |= {kind: _methods(kind) for kind in type(value).__mro__ if _is_of_user(kind.__module__)}
             # guards are made once more after this, and of an array of NumPy that is another tensor each time
             guard.orig_guard.obj_weakref = None
         return [True] * len(guards)
 
-    def refuse(self, scope: dict[str, Any]) -> Refusal | None:
-        """Why the function is not what it was when it was traced; `scope` is what expressions are made of."""
+    def hold(self, scope: dict[str, Any]) -> bool:
+        """Whether the function is what it was when it was traced; `scope` is what expressions are made of."""
         if self.zeros and any(math.copysign(1.0, eval(zero.expression, scope)) != zero.sign for zero in self.zeros):
-            return Refusal("it reads a number zero whose sign has changed")
-        return self.refusal
+            return False
+        return all(_methods(kind) == methods for kind, methods in self.classes.items())
+
+
+def _methods(kind: type) -> _Methods:
+    """The functions among the attributes of a class, with their code."""
+    return tuple((name, f, f.__code__) for name, f in vars(kind).items() if type(f) is FunctionType)
 
 
 DEPENDS_ON_VALUES = "it depends on values, not only on shapes"
@@ -79,6 +91,8 @@ def _refuse(value: Any) -> Refusal | None:
         return Refusal("it calls os.getenv, whose answer may change; read os.environ in its place")
     if isinstance(value, type) and kind not in (type, ABCMeta, EnumMeta) and _is_of_user(kind.__module__):
         return Refusal(f"it uses the class {value.__name__}, whose metaclass cannot be watched")
+    if isinstance(value, ChainMap):
+        return Refusal("it reads a ChainMap, whose parts cannot be watched")
     if isinstance(value, dict | list | tuple | set) and _is_of_user(kind.__module__) and not hasattr(kind, "_fields"):
         return Refusal(f"it reads a {kind.__name__}, a container whose attributes cannot be watched")
     return None

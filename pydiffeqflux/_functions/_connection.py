@@ -18,14 +18,15 @@ class Connection:
     Attributes:
         uses_state: whether the state has.
         leaves: the other tensors that have.
-        is_random: whether random numbers are drawn.
-        outputs: what the function returned, by the time it was evaluated at; empty for a traced one.
+        varies: whether the function returns something else each time, since it draws random numbers or writes to what
+            it reads.
+        outputs: what the function returned, with the state and the time; empty for a traced one.
     """
 
     uses_state: bool
     leaves: list[Tensor]
-    is_random: bool = False
-    outputs: dict[float, Tensor] = field(default_factory=dict)
+    varies: bool = False
+    outputs: list[tuple[Tensor, float, Tensor]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class _Positions:
 
     uses_state: bool
     leaves: tuple[int, ...]
-    is_random: bool
+    varies: bool
 
 
 def connection_of_snapshot(snapshot: Snapshot) -> Connection:
@@ -43,7 +44,7 @@ def connection_of_snapshot(snapshot: Snapshot) -> Connection:
     found = function.results.get(_Positions)
     if not isinstance(found, _Positions):
         found = function.results[_Positions] = _evaluate(snapshot)
-    return Connection(found.uses_state, [snapshot.inputs[i] for i in found.leaves], found.is_random)
+    return Connection(found.uses_state, [snapshot.inputs[i] for i in found.leaves], found.varies)
 
 
 def _evaluate(snapshot: Snapshot) -> _Positions:
@@ -51,11 +52,15 @@ def _evaluate(snapshot: Snapshot) -> _Positions:
     inputs = [x.detach().clone().requires_grad_(i in state or x.requires_grad) for i, x in enumerate(snapshot.inputs)]
     before = torch.get_rng_state()
     with torch.enable_grad():
-        (output,) = snapshot.function.call(*(x.clone() for x in inputs))  # torch refuses to write to a leaf
-    is_random = _has_drawn(before)
+        own = [x.clone() for x in inputs]  # torch refuses to write to a leaf
+        (output,) = snapshot.function.call(*own)
+        for i in state:
+            own[i] = inputs[i].clone()
+        (again,) = snapshot.function.call(*own)  # with what it may have written to
+    varies = _has_drawn(before) or not torch.equal(output, again)
     found = {id(leaf) for leaf in graph_leaves(output)}
     positions = [i for i, x in enumerate(inputs) if id(x) in found]
-    return _Positions(not state.isdisjoint(positions), tuple(i for i in positions if i not in state), is_random)
+    return _Positions(not state.isdisjoint(positions), tuple(i for i in positions if i not in state), varies)
 
 
 def connection_of_call(function: Callable[[Tensor, float], Any], u: Tensor, t: float) -> Connection:
@@ -64,11 +69,12 @@ def connection_of_call(function: Callable[[Tensor, float], Any], u: Tensor, t: f
     with torch.enable_grad():
         x = u.detach().clone().requires_grad_()
         output = function(x.clone(), t)  # not the leaf itself: torch has its own error for writing to that
-    is_random = _has_drawn(before)
+        again = function(x.clone(), t)
+    varies = _has_drawn(before) or not torch.equal(output, again)
     leaves = graph_leaves(output)
     uses_state = any(leaf is x for leaf in leaves)
     others = [leaf for leaf in leaves if leaf is not x]
-    return Connection(uses_state, others, is_random, {t: output.detach().clone()})
+    return Connection(uses_state, others, varies, [(u, t, output.detach().clone())])
 
 
 def _has_drawn(before: Tensor) -> bool:
@@ -85,6 +91,6 @@ def joined(connections: Sequence[Connection]) -> Connection:
     return Connection(
         any(connection.uses_state for connection in connections),
         list(leaves.values()),
-        any(connection.is_random for connection in connections),
-        {t: output for connection in connections for t, output in connection.outputs.items()},
+        any(connection.varies for connection in connections),
+        [output for connection in connections for output in connection.outputs],
     )

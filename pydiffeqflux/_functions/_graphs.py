@@ -12,7 +12,8 @@ def simplify(graph: GraphModule) -> None:
     """Take out of a graph what only costs time, warns, or does not pass `torch.vmap`."""
     _inline_checkpoints(graph)
     _copy_arrays(graph)
-    _drop_needless_copy(graph)
+    if len(results(graph)) == 1:
+        _drop_needless_copy(graph)
 
 
 def arrays_among_inputs(graph: GraphModule) -> frozenset[int]:
@@ -58,11 +59,18 @@ _MAKE_NEW_TENSORS = frozenset(
 )
 
 
+def results(graph: GraphModule) -> list[Any]:
+    """The nodes of what a graph returns; more than one where the function stores something."""
+    (output,) = graph.graph.find_nodes(op="output")
+    returned: Any = output.args[0]
+    return list(returned)
+
+
 def _drop_needless_copy(graph: GraphModule) -> None:
     """Return the result of the last operation itself where that is new, and not a copy of it."""
-    (output,) = graph.graph.find_nodes(op="output")
-    ((copy,),) = output.args
+    (copy,) = results(graph)
     result = copy.args[0]
-    if copy.target == "clone" and result.target in _MAKE_NEW_TENSORS and list(result.users) == [copy]:
+    makes_new = result.target in _MAKE_NEW_TENSORS and "out" not in result.kwargs
+    if copy.target == "clone" and makes_new and list(result.users) == [copy]:
         copy.replace_all_uses_with(result)
         graph.graph.erase_node(copy)

@@ -114,7 +114,7 @@ class _Preparation:
                 parameters.add((q for q in self.function.parameters() if q.requires_grad), as_local=True)
             parameters.add((x for x in snapshot.captured if x.requires_grad), as_local=True)
             found = connection_of_snapshot(snapshot)
-            connection = Connection(found.uses_state, [parameters.local_of(x) for x in found.leaves], found.is_random)
+            connection = Connection(found.uses_state, [parameters.local_of(x) for x in found.leaves], found.varies)
         rhs = self._make(TracedEvaluation(snapshot, parameters), snapshot=snapshot)
         rhs.connection = connection
         rhs.watch(snapshot.captured)

@@ -193,9 +193,9 @@ class RightHandSide:
     # ---- what the gradient is of
 
     @property
-    def is_random(self) -> bool:
-        """Whether `f` draws random numbers; not known where no gradient can be wanted."""
-        return self.connection is not None and self.connection.is_random
+    def varies(self) -> bool:
+        """Whether `f` returns something else each time; not known where no gradient can be wanted."""
+        return self.connection is not None and self.connection.varies
 
     def check_connected(self) -> None:
         """Refuse an `f` that cuts the graph between its output and everything that can have a gradient.
@@ -239,9 +239,18 @@ class RightHandSide:
         owned = {id(q) for q in self.owners}
         self._captured = Watch(x for x in captured if id(x) not in owned)
 
-    def forget_own_writes(self) -> None:
-        """Leave tensors alone that `f` writes to itself, as batch normalisation does; called after a solve."""
+    def take_note_of(self, times: Sequence[float], states: Tensor) -> None:
+        """Note what a gradient will be compared with, after a solve.
+
+        Tensors are left alone that `f` writes to itself, as batch normalisation does. What a function that is called
+        as it is returns is noted at some of the states that it was solved for.
+        """
         self._captured.forget_modified()
+        if self.snapshot is None and self.connection is not None and not self.varies and len(times):
+            with torch.no_grad():
+                for i in {len(times) // 2, len(times) - 1}:
+                    u, t = states[i].clone(), times[i]
+                    self.connection.outputs.append((u, t, self._call(u.clone(), self.time(t)).clone()))
 
     def check_unmodified(self) -> None:
         """Refuse an `f` that is not what it was: a gradient evaluates it again.
@@ -269,12 +278,11 @@ class RightHandSide:
 
     def _returns_the_same(self) -> bool:
         """Whether a function that is called as it is returns what it returned when the solve began."""
-        if self.connection is None or self.connection.is_random:
+        if self.connection is None or self.connection.varies:
             return True
         with torch.no_grad():
             return all(
-                torch.equal(self._call(self.u0.clone(), self.time(t)), output)
-                for t, output in self.connection.outputs.items()
+                torch.equal(self._call(u.clone(), self.time(t)), output) for u, t, output in self.connection.outputs
             )
 
     # ---- derivatives

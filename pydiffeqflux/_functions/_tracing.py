@@ -25,7 +25,7 @@ from torch.fx._lazy_graph_module import _LazyGraphModule
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ._checks import DEPENDS_ON_VALUES, Checks
-from ._graphs import arrays_among_inputs, simplify
+from ._graphs import arrays_among_inputs, results, simplify
 from ._lines import innermost_line
 from ._nesting import leaves, structure
 from ._pure import TORCHSCRIPT, PureFunction, Refusal, Snapshot
@@ -33,6 +33,9 @@ from ._reachable import longest_container
 
 VARIANTS = 32
 """So often a function is traced at one shape because something that it reads has changed."""
+
+SHAPES = 64
+"""At so many shapes functions of one code are traced."""
 
 
 def find(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal | None:
@@ -64,15 +67,19 @@ class _Group:
         refused: functions that could not be traced, and why.
         failures: why the latest ones could not be, since one could.
         count: how many times one was traced.
+        too_many: whether functions of this code have been traced at so many shapes that this one is not.
     """
 
     tracer: "_Tracer" = field(default_factory=lambda: _Tracer())
     refused: weakref.WeakKeyDictionary[Any, Refusal] = field(default_factory=weakref.WeakKeyDictionary)
     failures: list[Refusal] = field(default_factory=list)
     count: int = 0
+    too_many: bool = False
 
     def find(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal | None:
         found = self.tracer.find(function, arguments)
+        if found is None and self.tracer.is_stale:
+            self.tracer = _Tracer()
         if found is None and len(self.failures) >= _PATIENCE and not isinstance(function, torch.nn.Module):
             return self.failures[-1]
         if found is None:
@@ -85,6 +92,8 @@ class _Group:
             return Refusal(
                 f"it has been compiled {VARIANTS} times, each time with another number in it; pass what changes in p"
             )
+        if self.too_many:
+            return Refusal(f"it has been traced at {SHAPES} shapes of u and p; pad them to a few")
         length = longest_container(function)
         if length > LONGEST:
             found: Snapshot | Refusal = Refusal(
@@ -123,7 +132,7 @@ def _group(function: Callable[..., Any], arguments: tuple[Any, ...], *, create: 
         groups = _GROUPS.setdefault(owner, {})
     group = groups.get(key)
     if group is None and create:
-        group = groups.setdefault(key, _Group())
+        group = groups.setdefault(key, _Group(too_many=len(groups) >= SHAPES))
     return group
 
 
@@ -168,16 +177,21 @@ _SETTINGS = {
 
 
 class _Tracer:
-    """A place for the tracer to keep functions in: it keeps what it traces with the code that it was called for."""
+    """A place for the tracer to keep functions in: it keeps what it traces with the code that it was called for.
+
+    Attributes:
+        is_stale: whether something has changed that the tracer's guards did not notice, so that it must begin anew.
+    """
 
     def __init__(self) -> None:
         def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
             # outside of the tracer nothing happens
-            return function(*arguments).clone() if torch.compiler.is_compiling() else None
+            return function(*arguments).clone() if torch.compiler.is_dynamo_compiling() else None
 
         # code and globals of its own, since the tracer writes to both
         self._globals = {"__name__": __name__, "__builtins__": builtins, "torch": torch}
         self._call = FunctionType(call.__code__.replace(), self._globals)
+        self.is_stale = False
         self._find: Callable[..., Any] | None = None
         self._checks: weakref.WeakKeyDictionary[PureFunction, Checks] = weakref.WeakKeyDictionary()
 
@@ -186,7 +200,11 @@ class _Tracer:
         if self._find is None:
             return None
         snapshot = self._find(function, arguments)
-        return None if snapshot is None else self._checked(snapshot, function, arguments)
+        if snapshot is None:
+            return None
+        checks = self._checks[snapshot.function]
+        self.is_stale = not checks.hold({"function": function, "arguments": arguments, "G": self._globals})
+        return None if self.is_stale else checks.refusal or snapshot
 
     def trace(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Snapshot | Refusal:
         """Trace the function."""
@@ -204,9 +222,10 @@ class _Tracer:
         if snapshot is None:
             return Refusal("torch.compile is switched off")
         checks.refusal = checks.refusal or _refuse_graph(snapshot.function.graph)
+        snapshot.function.adopt_roles(snapshot.inputs, [x for x in leaves(arguments) if isinstance(x, Tensor)])
         self._checks[snapshot.function] = checks
         self._find = torch._dynamo.run(self._call)
-        return self._checked(snapshot, function, arguments)
+        return checks.refusal or snapshot
 
     def _trace(self, function: Callable[..., Any], arguments: tuple[Any, ...], checks: Checks) -> Snapshot | None:
         compiled = torch.compile(
@@ -214,17 +233,6 @@ class _Tracer:
         )
         with _disable_current_modes():
             return compiled(function, arguments)
-
-    def _checked(
-        self, snapshot: Snapshot, function: Callable[..., Any], arguments: tuple[Any, ...]
-    ) -> Snapshot | Refusal:
-        pure = snapshot.function
-        if not pure.roles:
-            pure.adopt_roles(snapshot.inputs, [x for x in leaves(arguments) if isinstance(x, Tensor)])
-        checks = self._checks.get(pure)
-        if checks is None:
-            return snapshot
-        return checks.refuse({"function": function, "arguments": arguments, "G": self._globals}) or snapshot
 
 
 def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tuple[Snapshot]]:
@@ -245,6 +253,8 @@ def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tu
 
 def _refuse_graph(graph: GraphModule) -> Refusal | None:
     """Why a graph is not what the function is, where that is so."""
+    if len(results(graph)) != 1:
+        return Refusal(_SIDE_EFFECTS)  # what is stored is returned too
     targets = [node.target for node in graph.graph.nodes if callable(node.target)]
     names = {getattr(target, "__name__", "") for target in targets}
     if not names.isdisjoint(("register_hook", "autograd_function_apply")):
@@ -270,6 +280,7 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+_SIDE_EFFECTS = "it changes something when it is called, which compiled code would not do"
 _OWN_GRADIENT = "its gradient is made by a custom autograd.Function or by hooks"
 _REASONS = {
     "Data-dependent": DEPENDS_ON_VALUES,
@@ -278,7 +289,11 @@ _REASONS = {
     "_CachedForward": TORCHSCRIPT,
     "backwards hooks": _OWN_GRADIENT,
     "Attempted to wrap sparse": "it uses sparse tensors",
-    "side effects happened": "it changes something when it is called, which compiled code would not do",
+    "Could not extract specialized integer": DEPENDS_ON_VALUES,
+    "torch.autograd.grad": "it calls torch.autograd.grad",
+    "marked as skipped": "it calls code that torch.compile does not look into",
+    "Missing tp_iternext": "it uses a generator or an iterator",
+    "side effects happened": _SIDE_EFFECTS,
 }
 """Our words for the tracer's."""
 

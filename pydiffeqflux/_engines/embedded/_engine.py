@@ -51,7 +51,7 @@ class EmbeddedEngine(AbstractEngine):
         that does.
         """
         rhs = spec.rhs
-        if rhs.is_random:
+        if rhs.varies:
             return ReverseDiffAdjoint()
         count = rhs.numel + sum(q.numel() for q in rhs.parameters)
         if count <= FORWARD_MODE_LIMIT:

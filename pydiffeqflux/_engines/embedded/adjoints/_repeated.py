@@ -51,10 +51,12 @@ def gradients(
     trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], cotangents: Tensor, inputs: Sequence[Tensor]
 ) -> list[Tensor]:
     """Gradients of `Σᵢ cotangentsᵢ · u(timesᵢ)` with respect to `inputs`, which are u0 and the owners of parameters."""
-    start, *owners = inputs
-    connected = _ConnectedRhs(rhs, rhs.at_owners(owners))
     points, at_start = save_points(trajectory, times)
     with torch.enable_grad():
+        # one tensor may be several inputs, and one input be computed from another: each has a gradient of its own
+        inputs = [x.view_as(x) for x in inputs]
+        start, *owners = inputs
+        connected = _ConnectedRhs(rhs, rhs.at_owners(owners))
         u = rhs.space.to_real(start)
         outputs, vectors = [u for _ in at_start], [cotangents[row] for row in at_start]
         for i, old in enumerate(trajectory.steps):

@@ -58,8 +58,8 @@ class Reverse(Strategy[ReverseDiffAdjoint]):
     repeats_draws = True
 
     def taped(self, alg: AbstractAlgorithm, rhs: RightHandSide) -> bool:
-        # what was drawn at random is drawn once
-        return rhs.is_random or _discrete.is_taped(alg, rhs.numel)
+        # what is something else each time is evaluated once
+        return rhs.varies or _discrete.is_taped(alg, rhs.numel)
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         record, rhs = raw.record, raw.spec.rhs
@@ -72,7 +72,7 @@ class Reverse(Strategy[ReverseDiffAdjoint]):
     ) -> list[Tensor] | None:
         steps, rhs = raw.record.steps, raw.spec.rhs
         # steps that draw other numbers are others; one Newton iteration from a solution has its first derivative only
-        if rhs.is_random or any(step.method.iterates for step in steps.steps):
+        if rhs.varies or any(step.method.iterates for step in steps.steps):
             return None
         return _repeated.gradients(steps, rhs, times, cotangents, inputs)
 
