@@ -98,8 +98,9 @@ class Inaccurate(NamedTuple):
 
 
 INACCURATE = [
-    # Behind a stop the step size is another one, but Newton's iteration of OrdinaryDiffEq 7.1 keeps the matrix and the
-    # rate of convergence of the step before it, and takes an iterate that has not converged: 4e-4 after the stop at 0.7.
+    # Behind a stop the step size is another one, but Newton's iteration of OrdinaryDiffEq 7.1 seems to keep the matrix
+    # and the rate of convergence of the step before it, and to stop too early: 4e-4 in the step behind the stop at 0.7,
+    # also without d_discontinuities.
     Inaccurate(r"tstops|d_discontinuities", r"KenCarp4", 1e-3),
 ]
 
