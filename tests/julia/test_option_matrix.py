@@ -72,7 +72,6 @@ class Refused(NamedTuple):
     message: str
 
 
-FIXED = r"SSPRK22|SSPRK33|SSPRK53|SSPRK54|SSPRK104|Euler|ImplicitMidpoint|Heun"
 REFUSED = [
     # a method without error estimate needs a step size
     Refused("julia|embedded", r"(?!dt$|adaptive)", r"\w+", r"has no error estimate, so it needs a step size"),
@@ -90,6 +89,27 @@ def is_meant(engine, option, alg, message):
     )
 
 
+class Inaccurate(NamedTuple):
+    """Solutions of Julia's that are known to be less accurate than their tolerance."""
+
+    option: str
+    methods: str
+    allowed: float
+
+
+INACCURATE = [
+    # Behind a stop the step size is another one, but Newton's iteration of OrdinaryDiffEq 7.1 seems to keep the matrix
+    # and the rate of convergence of the step before it, and to stop too early: 4e-4 in the step behind the stop at 0.7,
+    # also without d_discontinuities.
+    Inaccurate(r"tstops|d_discontinuities", r"KenCarp4", 1e-3),
+]
+
+
+def known_error(engine, option, alg):
+    rows = (r for r in INACCURATE if re.match(r.option, option) and re.fullmatch(r.methods, type(alg).__name__))
+    return max((row.allowed for row in rows), default=0.0) if engine == "julia" else 0.0
+
+
 # ---- what is right
 
 
@@ -105,12 +125,12 @@ def bound(sol, alg, options):
     return 10 * size * STEP**alg.order + 1e-9
 
 
-def check(f, alg, options, engine):
+def check(f, alg, options, engine, known):
     """What is wrong, as a phrase; empty where nothing is."""
-    with_gradient = "sensealg" in options or options == OPTIONS["default gradient"]
+    with_gradient = "sensealg" in options or options.get("saveat") == [1.0]
     u0 = START.clone().requires_grad_(with_gradient)
     sol = de.solve(de.ODEProblem(f, u0, (0.0, END), RATES), alg, engine=engine, **(TIGHT | options))
-    allowed = bound(sol, alg, options)
+    allowed = max(bound(sol, alg, options), known)
     if not sol.retcode.success:
         return f"ended with {sol.retcode}"
     expected = torch.stack([exact(t) for t in sol.t.tolist()])
@@ -140,7 +160,7 @@ def _times_are(found, options):
 def outcome(f, alg, name, engine, more):
     """What is wrong with an option; empty where it is right, or its refusal is meant."""
     try:
-        return check(f, alg, OPTIONS[name] | more, engine)
+        return check(f, alg, OPTIONS[name] | more, engine, known_error(engine, name, alg))
     except (de.UnsupportedError, de.InvalidOptionError) as error:
         return "" if is_meant(engine, name, alg, str(error)) else f"is refused: {error}"
     except de.DiffEqError as error:

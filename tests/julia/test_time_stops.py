@@ -80,8 +80,7 @@ def test_steps_that_meet_at_a_switch_see_their_own_side(before, alg, sensealg, c
     widths = tensor([b - a for a, b in pairwise((0.0, *ENDS))])
     end = torch.exp((p.detach() * widths).sum())
     assert relative(sol.u[0].detach(), end) < 100 * tolerance
-    # in every smooth piece steps and adjoint are as accurate as the tolerance says; one seen from the wrong side
-    # is off by a good part of a step
+    # in every smooth piece steps and adjoint are as accurate as the tolerance says
     assert relative(found, widths * end) < 100 * tolerance
 
 
