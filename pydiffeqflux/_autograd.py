@@ -1,6 +1,7 @@
 """The two autograd functions that join the engines to torch: the saved states, and the solution at any time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -58,7 +59,7 @@ class _Saved(torch.autograd.Function):
         ctx: Any, engine: AbstractEngine, spec: SolveSpec, holder: list[RawSolution], u0: Tensor, *parameters: Tensor
     ) -> Tensor:
         raw = engine.solve(spec)
-        spec.rhs.take_note_of(raw.t, raw.u)
+        raw.stats.nf += spec.rhs.take_note_of(raw.t, raw.u)
         holder.append(raw)
         ctx.engine, ctx.raw, ctx.inputs = engine, raw, (u0, *parameters)
         # a copy: what is done to it in place does not reach the record, and the record does not hold its own result
@@ -94,6 +95,20 @@ class _Evaluated(torch.autograd.Function):
         return (None, None, None, None, *_pull_back(ctx, times, cotangents[0][order]))
 
 
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """What torch says of writes in place, said of `f`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        raise GradientError(
+            "f writes in place to a tensor that its own derivative needs, each time it is called, so its gradient "
+            "cannot be computed; let f compute such tensors anew, or call eval() on the model."
+        ) from error
+
+
 def _pull_back(ctx: Any, times: Sequence[float], cotangents: Tensor) -> list[Tensor | None]:
     raw, needed = ctx.raw, ctx.needs_input_grad[-len(ctx.inputs) :]
     if not raw.retcode.success:
@@ -106,7 +121,7 @@ def _pull_back(ctx: Any, times: Sequence[float], cotangents: Tensor) -> list[Ten
         gradients = ctx.engine.differentiable_adjoint(raw, times, rhs.space.to_real(cotangents), ctx.inputs)
         if gradients is not None:
             return [g if wanted else None for g, wanted in zip(gradients, needed, strict=True)]
-    with torch.no_grad():
+    with torch.no_grad(), _own_words():
         du0, dp = ctx.engine.adjoint(raw, times, rhs.space.to_real(cotangents.detach()).contiguous())
         gradients = [
             g.to(x.dtype) if wanted else None

@@ -54,9 +54,11 @@ def _evaluate(snapshot: Snapshot) -> _Positions:
     with torch.enable_grad():
         own = [x.clone() for x in inputs]  # torch refuses to write to a leaf
         (output,) = snapshot.function.call(*own)
+        # what it has written to counts where other contents give another output
+        other = [_moved(y) if y._version else y for y in own]
         for i in state:
-            own[i] = inputs[i].clone()
-        (again,) = snapshot.function.call(*own)  # with what it may have written to
+            other[i] = inputs[i].clone()
+        (again,) = snapshot.function.call(*other)
     varies = _has_drawn(before) or not torch.equal(output, again)
     found = {id(leaf) for leaf in graph_leaves(output)}
     positions = [i for i, x in enumerate(inputs) if id(x) in found]
@@ -75,6 +77,11 @@ def connection_of_call(function: Callable[[Tensor, float], Any], u: Tensor, t: f
     uses_state = any(leaf is x for leaf in leaves)
     others = [leaf for leaf in leaves if leaf is not x]
     return Connection(uses_state, others, varies, [(u, t, output.detach().clone())])
+
+
+def _moved(x: Tensor) -> Tensor:
+    """Other contents."""
+    return ~x if x.dtype == torch.bool else x + 1
 
 
 def _has_drawn(before: Tensor) -> bool:

@@ -1,5 +1,6 @@
 """Derivatives of functions by torch's autograd."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,7 +22,9 @@ def map_over(fn: Callable[..., Any], *arguments: Tensor) -> Any:
         CannotMapError: with the reason, in one line.
     """
     try:
-        return torch.vmap(fn)(*arguments)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "There is a performance drop")  # it is no slower than a loop
+            return torch.vmap(fn)(*arguments)
     except RuntimeError as error:
         raise CannotMapError(str(error).splitlines()[0]) from error
 
@@ -76,7 +79,9 @@ def batched_vjp(
 
     if len(cotangents) > SINGLE_PASSES:
         try:
-            return pull(cotangents, batched=True)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "There is a performance drop")
+                return pull(cotangents, batched=True)
         except RuntimeError:  # an operation that vmap cannot batch: one pass a row gives the same numbers
             pass
     rows = [pull(v, batched=False) for v in cotangents.unbind()]

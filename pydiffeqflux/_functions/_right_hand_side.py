@@ -239,18 +239,21 @@ class RightHandSide:
         owned = {id(q) for q in self.owners}
         self._captured = Watch(x for x in captured if id(x) not in owned)
 
-    def take_note_of(self, times: Sequence[float], states: Tensor) -> None:
-        """Note what a gradient will be compared with, after a solve.
+    def take_note_of(self, times: Sequence[float], states: Tensor) -> int:
+        """Note what a gradient will be compared with, after a solve; returns how often `f` was called for that.
 
         Tensors are left alone that `f` writes to itself, as batch normalisation does. What a function that is called
         as it is returns is noted at some of the states that it was solved for.
         """
         self._captured.forget_modified()
-        if self.snapshot is None and self.connection is not None and not self.varies and len(times):
-            with torch.no_grad():
-                for i in {len(times) // 2, len(times) - 1}:
-                    u, t = states[i].clone(), times[i]
-                    self.connection.outputs.append((u, t, self._call(u.clone(), self.time(t)).clone()))
+        if self.connection is None or not self.connection.outputs or self.varies or not times:
+            return 0
+        noted = {len(times) // 2, len(times) - 1}
+        with torch.no_grad():
+            for i in noted:
+                u, t = states[i].clone(), times[i]
+                self.connection.outputs.append((u, t, self._call(u.clone(), self.time(t)).clone()))
+        return len(noted)
 
     def check_unmodified(self) -> None:
         """Refuse an `f` that is not what it was: a gradient evaluates it again.

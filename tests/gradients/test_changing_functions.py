@@ -212,6 +212,70 @@ def test_gradients_repeat_the_draws_of_the_solve(sensealg):
 @pytest.mark.filterwarnings("ignore::pydiffeqflux.JuliaWarning")
 def test_adjoints_that_would_draw_anew_are_refused(sensealg, engine):
     net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Dropout(0.5)).double()
-    with pytest.raises(de.GradientError, match=r"draws random numbers.*eval\(\)"):
+    with pytest.raises(de.GradientError, match=r"returns something else each time.*eval\(\)"):
         _noisy_gradients(sensealg, net, engine)
     assert _noisy_gradients(sensealg, net.eval(), engine).requires_grad
+
+
+# ---- functions that write to what they read
+
+
+class _Averaging(torch.nn.Module):
+    """Divides by a running average, which it updates itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.k = torch.nn.Parameter(tensor(1.0))
+        self.register_buffer("average", tensor(1.0))
+
+    def forward(self, u, p, t):
+        with torch.no_grad():
+            self.average.mul_(0.9).add_(0.1 * u.abs().mean())
+        return -self.k * u / self.average
+
+
+@pytest.mark.parametrize("sensealg", SENSEALGS, ids=repr)
+def test_an_f_that_writes_to_what_it_reads_has_no_gradient(sensealg):
+    f = _Averaging()
+    prob = de.ODEProblem(f, tensor([1.0]), (0.0, 1.0))
+    with pytest.raises(de.GradientError, match=r"returns something else each time|writes in place"):
+        de.solve(prob, de.Euler(), dt=0.25, saveat=[1.0], sensealg=sensealg).u.sum().backward()
+
+
+@pytest.mark.parametrize("sensealg", [None, de.ReverseDiffAdjoint(), de.GaussAdjoint()], ids=repr)
+def test_statistics_that_are_not_read_do_no_harm(sensealg):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)).double()
+    u0 = tensor([[1.0, 2.0], [0.5, -1.0], [0.0, 3.0]], grad=True)
+    sol = de.solve(de.ODEProblem(lambda u, p, t: net(u), u0, (0.0, 1.0)), de.Tsit5(), sensealg=sensealg, **TIGHT)
+    assert torch.autograd.grad(sol.u[-1].square().sum(), u0)[0].isfinite().all()
+    assert net[1].num_batches_tracked > 0
+
+
+def test_methods_that_are_replaced_are_seen():
+    class Net(torch.nn.Module):
+        def forward(self, u, p, t):
+            return -p * u
+
+    net, p = Net(), tensor(1.0, grad=True)
+    ends = []
+    for factor in (1.0, 3.0):
+        Net.forward = lambda self, u, p, t, factor=factor: -factor * p * u
+        prob = de.ODEProblem(net, tensor([1.0]), (0.0, 1.0), p)
+        ends.append(de.solve(prob, de.Tsit5(), saveat=[1.0], **TIGHT).u.item())
+    assert abs(ends[0] - math.exp(-1.0)) < 1e-8
+    assert abs(ends[1] - math.exp(-3.0)) < 1e-8
+
+
+@pytest.mark.parametrize("sensealg", [de.ReverseDiffAdjoint(), de.GaussAdjoint()], ids=repr)
+def test_a_change_that_shows_later_only(sensealg):
+    """Where f is called as it is, it is compared at states of the solve, too."""
+    held, p = [1.0], tensor(1.0, grad=True)
+
+    def f(u, p, t):
+        return -p * (held[0] if u.sum().item() < 0.5 else 1.0) * u
+
+    prob = de.ODEProblem(f, tensor([1.0]), (0.0, 1.0), p)
+    u = de.solve(prob, de.Tsit5(), saveat=[1.0], sensealg=sensealg, **TIGHT).u.sum()
+    held[0] = 3.0
+    with pytest.raises(de.GradientError, match="something that it reads has changed"):
+        u.backward()

@@ -76,6 +76,26 @@ def test_third_derivatives():
     assert abs(third + 6 / 1.7**4) < 1e-6
 
 
+@pytest.mark.parametrize("case", ["twice in p", "captured too", "computed from each other", "u0 and p"])
+def test_one_tensor_that_is_several_inputs(case):
+    a = tensor(0.7, grad=True)
+    one = torch.ones(1, dtype=torch.float64)
+    f, u0, p, exact = {
+        "twice in p": (lambda u, p, t: -(p[0] + p[1]) * u, one, [a, a], lambda a: (-2 * a).exp()),
+        "captured too": (lambda u, p, t: -(p + a) * u, one, a, lambda a: (-2 * a).exp()),
+        "computed from each other": (lambda u, p, t: -(p[0] + p[1]) * u, one, [a, a * 1], lambda a: (-2 * a).exp()),
+        "u0 and p": (lambda u, p, t: -p * u, a.reshape(1), a, lambda a: a * (-a).exp()),
+    }[case]
+    sol = de.solve(de.ODEProblem(f, u0, (0.0, 1.0), p), de.Tsit5(), saveat=[1.0], sensealg=de.ReverseDiffAdjoint(),
+                   **TIGHT)  # fmt: skip
+    (first,) = torch.autograd.grad(sol.u.sum(), a, create_graph=True)
+    (second,) = torch.autograd.grad(first, a)
+    b = tensor(0.7, grad=True)
+    (expected,) = torch.autograd.grad(exact(b), b, create_graph=True)
+    assert abs(first - expected) < 1e-8
+    assert abs(second - torch.autograd.grad(expected, b)[0]) < 1e-7
+
+
 def test_complex_states():
     u0 = torch.tensor([1.0 + 0.5j], dtype=torch.complex128)
     p = tensor(0.7, grad=True)
