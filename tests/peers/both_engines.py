@@ -103,6 +103,6 @@ def hopf_solution(u0, p, t, t0):
 
 
 def cannot_checkpoint(engine, alg, sensealg):
-    """What SciMLSensitivity cannot: where it integrates by Gauss's rules it has checkpoints for explicit methods only."""
+    """What SciMLSensitivity cannot: with Gauss's rules it has checkpoints for explicit methods only."""
     gauss = isinstance(sensealg, de.GaussAdjoint | de.GaussKronrodAdjoint)
     return engine == "julia" and gauss and sensealg.checkpointing and (alg is None or alg.is_stiff)
