@@ -31,9 +31,18 @@ def engines():
     return [on(engine) for engine in ENGINES]
 
 
-def engines_and(values):
-    """Every engine with every one of some values."""
-    return [on(engine, value) for engine in ENGINES for value in values]
+def keeps_tolerances(engine, alg):
+    """Whether the error of a method is to be within ten tolerances.
+
+    Julia's KenCarp4 filters its error estimate: at 1e-4 its error is 180 of them for `linear` of the textbook problems,
+    in plain Julia as here (0.0181304; without `smooth_est` 0.000149).
+    """
+    return engine == "embedded" or not isinstance(alg, de.KenCarp4)
+
+
+def engines_and(algorithms):
+    """Every engine with every one of some methods."""
+    return [on(engine, alg) for engine in ENGINES for alg in algorithms if keeps_tolerances(engine, alg)]
 
 
 def engines_and_adjoints():
@@ -91,3 +100,9 @@ def hopf_solution(u0, p, t, t0):
     scale = torch.exp(a * s) / torch.sqrt(1 - r0 + r0 * torch.exp(2 * a * s))
     c, d = torch.cos(w * s), torch.sin(w * s)
     return scale[..., None] * torch.stack([c * x - d * y, d * x + c * y], dim=-1)
+
+
+def cannot_checkpoint(engine, alg, sensealg):
+    """What SciMLSensitivity cannot: with Gauss's rules it has checkpoints for explicit methods only."""
+    gauss = isinstance(sensealg, de.GaussAdjoint | de.GaussKronrodAdjoint)
+    return engine == "julia" and gauss and sensealg.checkpointing and (alg is None or alg.is_stiff)

@@ -51,9 +51,10 @@ def test_the_gradient_of_a_batch_is_that_of_its_parts(engine, sensealg, shape):
     whole = torch.stack(parts, dim=1).reshape(2, *shape)
     expected = torch.autograd.grad((w * whole**2).sum(), (u0, p))
     assert torch.allclose(batch, whole, **ROUNDING)
-    # QuadratureAdjoint refines until its tolerance, which is that of the solve, relative to the whole gradient
+    # GaussKronrodAdjoint refines until a tolerance of its own, 1e-7 a step, that of each of the parts
+    bound = {"rtol": 0.0, "atol": 10 * 1e-7 * len(parts)} if sensealg == de.GaussKronrodAdjoint() else ROUNDING
     for g, h in zip(found, expected, strict=True):
-        assert torch.allclose(g, h, **ROUNDING)
+        assert torch.allclose(g, h, **bound)
 
 
 @pytest.mark.parametrize("alg", METHODS, ids=repr)
@@ -96,6 +97,12 @@ def test_states_with_no_axes_and_with_many(engine, sensealg, span):
 
 @pytest.mark.parametrize(("engine", "sensealg", "span"), engines_adjoints_and(SPANS), ids=repr)
 def test_single_precision(engine, sensealg, span):
+    if (
+        engine == "julia"
+        and getattr(sensealg, "checkpointing", False)
+        and not isinstance(sensealg, de.BacksolveAdjoint)
+    ):
+        pytest.skip("SciMLSensitivity cannot checkpoint float32 states")
     tol = 1e-5
     u0, p = start((3, 2)).float().requires_grad_(), torch.tensor([0.6, 1.7], requires_grad=True)
     times = [span[0], 0.125, span[1]]

@@ -186,3 +186,12 @@ def test_the_whole_jacobian_row_by_row(engine):
             strict=True,
         ):
             assert float((g - h).abs().max()) <= 2 * 10 * TOL * 4
+
+
+@pytest.mark.julia
+@pytest.mark.parametrize("alg", [de.Rodas5P(), de.KenCarp4(), de.AutoTsit5(de.Rodas5P()), None], ids=repr)
+@pytest.mark.parametrize("sensealg", [de.GaussAdjoint(checkpointing=True), de.GaussKronrodAdjoint(checkpointing=True)])
+def test_checkpoints_of_implicit_methods_are_refused_where_they_would_fail(sensealg, alg):
+    prob = de.ODEProblem(hopf, leaves()[0], SPANS[0], leaves()[1])
+    with pytest.raises(de.UnsupportedError, match="cannot checkpoint"):
+        de.solve(prob, alg, saveat=[LATE], sensealg=sensealg, engine="julia")

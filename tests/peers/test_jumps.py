@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from both_engines import ADJOINTS, ENGINES, VARIANTS, can_go_along, on
+from both_engines import ADJOINTS, ENGINES, VARIANTS, can_go_along, cannot_checkpoint, keeps_tolerances, on
 from problems import slope, tensor
 
 import pydiffeqflux as de
@@ -15,15 +15,10 @@ STOPS = ("tstops", "d_discontinuities")
 ALGORITHMS = (de.Tsit5(), de.Vern7(), de.Rodas5P(), de.KenCarp4(), None)
 
 
-def has_adjoint(engine, alg, sensealg):
-    """Whether an engine differentiates the steps of a method; on julia those of KenCarp4 it does not."""
-    return engine == "embedded" or not (isinstance(sensealg, de.ReverseDiffAdjoint) and isinstance(alg, de.KenCarp4))
-
-
 def cases(algorithms, *, slow_beyond=2):
     """Engines, ways to name stops, methods and sensealgs.
 
-    On the embedded engine tstops are treated as d_discontinuities are: they are slow, as all but the first methods.
+    On the embedded engine tstops are treated as d_discontinuities are: slow tests, as all but the first methods.
     """
 
     def slow(engine, stops, number, sensealg):
@@ -36,7 +31,7 @@ def cases(algorithms, *, slow_beyond=2):
         for stops in STOPS
         for number, alg in enumerate(algorithms)
         for sensealg in ADJOINTS[engine]
-        if has_adjoint(engine, alg, sensealg)
+        if keeps_tolerances(engine, alg) and not cannot_checkpoint(engine, alg, sensealg)
     ]
 
 

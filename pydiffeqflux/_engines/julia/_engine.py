@@ -112,8 +112,11 @@ class JuliaEngine(AbstractEngine):
 
         Rosenbrock steps ask more of `f`, namely second derivatives, than a default may take for granted.
         """
-        discrete = replace(_concrete(spec), sensealg=ReverseDiffAdjoint())
-        if isinstance(spec.rhs, SourceRightHandSide) or algs.contains_jacobian(discrete.alg):
+        concrete = _concrete(spec)
+        discrete, gauss = (replace(concrete, sensealg=choice) for choice in (ReverseDiffAdjoint(), GaussAdjoint()))
+        if isinstance(spec.rhs, SourceRightHandSide):
+            return GaussAdjoint()
+        if algs.contains_jacobian(discrete.alg) and not strategy_for(gauss).refuse_solve(gauss):
             return GaussAdjoint()
         return GaussAdjoint() if strategy_for(discrete).refuse_solve(discrete) else ReverseDiffAdjoint()
 
@@ -178,6 +181,12 @@ class JuliaEngine(AbstractEngine):
 
     def evaluate(self, raw: RawSolution, times: Sequence[float], derivative: int) -> Tensor:
         record, spec = raw.record, raw.spec
+        if spec.rhs.mass_matrix is not None and algs.has_coarse_dense_output(spec.alg):
+            # Julia's polynomials there take f for u', which it is not
+            raise UnsupportedError(
+                f"{spec.alg!r} has no states between its steps with a mass matrix; name the times in saveat, or use "
+                "Rodas5P() or FBDF()."
+            )
         states = torch.empty((len(times), *spec.rhs.shape), dtype=spec.rhs.dtype)
         at = doubles(times)
         self._session.run(

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from ... import _algorithms as algs
 from ..._errors import GradientError
@@ -155,7 +156,25 @@ class Continuous(Strategy[S]):
         return ""
 
     def refuse_solve(self, spec: SolveSpec) -> str:
-        return super().refuse_solve(spec) or (self._refuse_checkpoints(spec) if self._checkpointing else "")
+        reason = super().refuse_solve(spec) or (self._refuse_checkpoints(spec) if self._checkpointing else "")
+        if not reason and spec.rhs.mass_matrix is not None:
+            reason = self._refuse_matrix(spec.alg, spec.rhs.mass_matrix)
+        return reason
+
+    def _refuse_matrix(self, alg: algs.AbstractAlgorithm, matrix: Tensor) -> str:
+        """Where gradients would be wrong: SciMLSensitivity takes the zero columns of Mᵀ for the algebraic equations."""
+        if algs.has_coarse_dense_output(alg) and self.keep is not Kept.ENDS:
+            return (
+                f"{self.sensealg!r} reads the states between steps, which {alg!r} does not have with a mass matrix; "
+                "use Rodas5P() or FBDF()."
+            )
+        rows, columns = matrix.ne(0).any(dim=1), matrix.ne(0).any(dim=0)
+        if torch.equal(rows, columns) and int(torch.linalg.matrix_rank(matrix)) == int(rows.sum()):
+            return ""
+        return (
+            f"{self.sensealg!r} takes a singular mass matrix only where algebraic equations are rows of zeros, and "
+            "algebraic variables the columns of the same numbers; use ReverseDiffAdjoint() with Rodas5P()."
+        )
 
     def _refuse_checkpoints(self, spec: SolveSpec) -> str:
         """Where SciMLSensitivity 7.112 fails.
@@ -234,6 +253,12 @@ class Quadrature(Continuous[S]):
             )
         if self._checkpointing and mass_matrix:
             return f"{self.sensealg!r} cannot checkpoint with a mass matrix; leave checkpointing out."
+        if self._checkpointing and any(part.is_stiff for part in algs.methods_of(alg)):
+            # SciMLSensitivity has no place for the solution of an implicit method among its pieces
+            return (
+                f"{self.sensealg!r} cannot checkpoint {alg!r}, which is implicit; leave checkpointing out, or use "
+                "InterpolatingAdjoint(checkpointing=True)."
+            )
         return ""
 
 
