@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..._errors import RightHandSideError
 from ..._functions import RightHandSide
+from .._linearisation import Linearisation
+from .._time_slope import time_slope
 from ._linear import DenseJacobian
 from ._protocols import Time
-from ._time_slope import HiddenTime, time_slope
 
 
 class ProblemRhs:
@@ -25,7 +25,7 @@ class ProblemRhs:
         self.mass = mass_product(rhs)
         self._rhs = rhs
         self._taped = taped
-        self._hidden_time = HiddenTime()
+        self._linearisation = Linearisation(rhs)
 
     def __call__(self, u: Tensor, t: Time) -> Tensor:
         return self._rhs(u, t)
@@ -33,31 +33,9 @@ class ProblemRhs:
     def linearise(self, u: Tensor, t: Time, ahead: Time) -> tuple[Tensor, DenseJacobian, Tensor | None]:
         assert isinstance(t, float)
         assert isinstance(ahead, float)
-        rhs = self._rhs
-        wanted = ahead != 0.0
-        k, matrix, slope = self._jacobian(u, t, time_derivative=wanted and not rhs.time_by_differences)
-        slope = None if slope is None else slope.view(self.shape)
-        if wanted and not rhs.time_by_differences:
-            rhs.time_by_differences = self._hidden_time.found(self, u, t, ahead, k, slope)
-        if wanted and rhs.time_by_differences:
-            slope = time_slope(self, u, t, ahead, k)
-        return k, DenseJacobian(matrix, rhs.mass_matrix, self.shape), slope
-
-    def _jacobian(self, u: Tensor, t: float, *, time_derivative: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         graph = self._taped and torch.is_grad_enabled()
-        try:
-            return self._rhs.jacobian(u, t, create_graph=graph, time_derivative=time_derivative)
-        except RuntimeError as error:
-            if "numpy() on Tensor that requires grad" not in str(error):
-                raise
-            if not time_derivative:
-                raise RightHandSideError(
-                    "f passes u to NumPy, so torch cannot compute the Jacobian that this method needs; write f with "
-                    "torch operations, or use an explicit method such as Tsit5()."
-                ) from error
-            result = self._jacobian(u, t, time_derivative=False)
-            self._rhs.time_by_differences = True
-            return result
+        k, matrix, slope = self._linearisation(u, t, ahead, create_graph=graph)
+        return k, DenseJacobian(matrix, self._rhs.mass_matrix, self.shape), slope
 
 
 class MappedRhs:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..._functions import RightHandSide
 from ..._progress import ProgressBar
+from .._linearisation import Linearisation
 from ._arguments import CallbackArguments, address
 from ._interrupts import Interrupts
 
@@ -85,6 +86,7 @@ class TorchCallbacks:
 
     def __init__(self, rhs: RightHandSide, guard: Guard, poll: Poll, *, jacobian: bool, products: Products) -> None:
         self.rhs = rhs
+        self._linearisation = Linearisation(rhs)
         n, self.n_p = rhs.numel, sum(map(_size, rhs.parameters))
         self._u, self._du = self._buffer(n), self._buffer(n)
         self._f = _F(lambda t: guard(self._evaluate, t))
@@ -166,12 +168,18 @@ class TorchCallbacks:
             part.copy_(gradient)
 
     def _linearise(self, t: float) -> None:
-        _, jacobian, dfdt = self.rhs.jacobian(self._state(self._jac_u), t)
+        _, jacobian, dfdt = self._linearisation(self._state(self._jac_u), t, self._ahead(t))
         self._jac_matrix.copy_(jacobian.T)  # Julia reads columns
         if dfdt is None:
             self._jac_time.zero_()
         else:
-            self._jac_time.copy_(dfdt)
+            self._jac_time.copy_(dfdt.reshape(-1))
+
+    def _ahead(self, t: float) -> float:
+        """How far a difference in time may look: the step is not known here, and the time span is not left."""
+        t0, t1 = self.rhs.tspan
+        ahead = 1e-3 * (t1 - t0)
+        return ahead if abs(t1 - t) > abs(ahead) else -ahead
 
 
 def _size(parameter: Tensor) -> int:

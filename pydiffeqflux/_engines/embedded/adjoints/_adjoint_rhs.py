@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ...._functions import RightHandSide, batched_vjp
+from ..._time_slope import time_slope
 from .._linear import DenseJacobian
 from .._protocols import LinearSystem, Time
-from .._time_slope import time_slope
 from .._trajectory import Forward
 
 

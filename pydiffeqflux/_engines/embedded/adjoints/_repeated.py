@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ...._functions import RightHandSide, batched_vjp
+from ..._time_slope import time_slope
 from .._linear import DenseJacobian
 from .._problem_rhs import mass_product
 from .._protocols import Time
 from .._sides import within
-from .._time_slope import time_slope
 from .._trajectory import Trajectory
 from ._save_points import save_points
 

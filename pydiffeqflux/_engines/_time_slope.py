@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ._protocols import Time
+Time = float | Tensor
 
 
 def time_slope(f: Callable[[Tensor, Time], Tensor], u: Tensor, t: Time, ahead: Time, k: Tensor) -> Tensor:
