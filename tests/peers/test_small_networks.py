@@ -11,6 +11,9 @@ from torch.func import functional_call
 
 import pydiffeqflux as de
 
+# the padding of the convolution is called back on julia
+pytestmark = pytest.mark.filterwarnings("ignore::pydiffeqflux.JuliaWarning")
+
 # Solves at a tolerance of 1e-12 differ from the exact solution by ten tolerances, and from one another by as much where
 # their steps differ, which the quotients divide by 2 eps. Their own error is eps² / 6 times third derivatives, which
 # are below 10 for these networks (tanh''' is 2 at most, in two layers). Each part is below 1e-7, and so is the error of
