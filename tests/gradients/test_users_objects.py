@@ -193,7 +193,10 @@ class Watcher:
         self.thread.join()
 
 
-@everything
+# what cannot be traced is called many times while another thread watches
+@pytest.mark.parametrize(
+    "network", [pytest.param(name, marks=[pytest.mark.slow] if "untraced" in name else []) for name in NETWORKS]
+)
 @every_sensealg
 @every_engine
 @pytest.mark.parametrize("alg", [de.Tsit5(), de.Rodas5P()], ids=repr)
