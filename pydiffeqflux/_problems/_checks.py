@@ -1,6 +1,8 @@
 """Checks of what problems are given."""
 
 import math
+import weakref
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ def check_callable(f: Any) -> None:
     """Refuse what is not a function `f(u, p, t)`, as far as its signature tells."""
     if not callable(f):
         raise InvalidProblemError(f"f must be a function f(u, p, t), not {type(f).__name__}.")
+    code = _plain_code(f)
+    if code in _ACCEPTED:
+        return
     arguments = arguments_of(f)
     if arguments is None:
         return
@@ -34,6 +39,22 @@ def check_callable(f: Any) -> None:
             f"f must take three arguments f(u, p, t), but its signature is f{arguments}. "
             "Wrap it, for example lambda u, p, t: f(u); NeuralODE does this for networks."
         )
+    if code is not None:
+        _ACCEPTED.add(code)
+
+
+_ACCEPTED: weakref.WeakSet[CodeType] = weakref.WeakSet()
+"""Code whose signature has been looked at, which takes longer than the solve of a small problem."""
+
+
+def _plain_code(f: Any) -> CodeType | None:
+    """The code that is called, where that alone tells the signature."""
+    function: Any = f
+    if isinstance(f, torch.nn.Module):
+        function = None if "forward" in vars(f) else type(f).forward
+    if not isinstance(function, FunctionType) or vars(function) or function.__defaults__ or function.__kwdefaults__:
+        return None
+    return function.__code__
 
 
 def refuse_transforms() -> None:
