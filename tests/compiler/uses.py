@@ -279,7 +279,7 @@ OTHER = (
     "x.split([1, 2], 1)", "x.split(100)", "x.split([x.shape[0], 0])", "x.split([0, x.shape[0]])", "x.chunk(2)", "x.chunk(2, 1)", "x.chunk(7)", "x.tensor_split(2)", "x.tensor_split((1, 2), 1)", "x.unbind(0)", "x.unbind(1)",
     "x.unbind(-1)[1]", "x.hsplit(3)", "x.vsplit(2)", "x.narrow(0, 1, 2)", "x.select(0, -1)", "x.select(1, 2)", "x[0]", "x[-1]", "x[..., 0]", "x[None]", "x[1:]", "x[:-1]", "x[::2]",
     "x[-2:, 1]", "x[5:2]", "x[:, ::3]", "x[..., None]", "x[2:100]", "x.diagonal(1)", "x.diagonal(-1)", "x.diagonal(0, 0, -1)", "x.diagonal(9)", "torch.diag(x, 1)", "torch.diag_embed(x)",
-    "torch.diag_embed(x, 1)", "torch.diag_embed(x, -1, 0, 1)", "x.diagonal_scatter(x.diagonal() * 2)", "x.select_scatter(x[0] * 2, 0, 0)", "x.slice_scatter(x[:1], 0, 0, 1)", "x.unfold(0, 2, 1)",
+    "torch.diag_embed(x, 1)", "torch.diag_embed(x, -1, 0, 1)", "x.diagonal_scatter(x.diagonal() * 2)", "x.select_scatter(x[0] * 2, 0, 0)", "x.slice_scatter(x[:1] * 2, 0, 0, 1)", "x.unfold(0, 2, 1)",
     "x.unfold(-1, 2, 2)", "x.unfold(0, 1, 1)", "x.as_strided((2,), (1,))", "x.as_strided((2, 2), (1, 1))", "x.as_strided((2, 2), (3, 1), 1)", "x[1:].as_strided((2,), (1,))", "x.mT.as_strided((2, 2), (1, 2))",
     "x.as_strided_scatter(x.reshape(-1)[:2], (2,), (1,))", "x.flip(0)", "x.flip(0, 1)", "x.flip(())", "x.fliplr()", "x.roll(1)", "x.roll(1, 0)", "x.roll((1, -2), (0, 1))", "x.rot90()", "x.repeat(2, 1)", "x.repeat(2, 1, 1)", "x.repeat(0, 1)",
     "x.repeat_interleave(2)", "x.repeat_interleave(2, 0)", "x.tile(2)", "torch.cat([x, x])", "torch.cat([x, x], -1)", "torch.cat([x, x.double()])", "torch.cat([x, torch.zeros(0)])", "torch.stack([x, x + 1])",

@@ -96,6 +96,16 @@ def _copy(a: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     return source.to(a.dtype).expand(a.shape).clone()
 
 
+def _converting(operation: Any) -> Callable[..., Tensor]:
+    # torch's own decomposition promotes the two, where the operation converts to the dtype of `a`
+    decomposition = get_decompositions([operation])[operation]
+
+    def decomposed(a: Tensor, source: Tensor, *where: Any, **named: Any) -> Tensor:
+        return decomposition(a, source.to(a.dtype), *where, **named)
+
+    return decomposed
+
+
 DIFFERENTIABLE: dict[Any, Callable[..., Any]] = {
     torch.ops.aten._linalg_det.default: _det,
     torch.ops.aten._linalg_slogdet.default: _slogdet,
@@ -104,6 +114,8 @@ DIFFERENTIABLE: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.searchsorted.Tensor: _searchsorted,
     torch.ops.aten.bucketize.Tensor: _bucketize,
     torch.ops.aten.copy.default: _copy,
+    torch.ops.aten.select_scatter.default: _converting(torch.ops.aten.select_scatter.default),
+    torch.ops.aten.slice_scatter.default: _converting(torch.ops.aten.slice_scatter.default),
 }
 """Torch has no derivative for them, or one that has no rule or no derivative of its own."""
 

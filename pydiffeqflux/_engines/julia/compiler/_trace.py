@@ -62,11 +62,12 @@ def trace(
     """
     # the tracer knows its arguments by identity, so that one tensor must not stand for two of them
     arguments = tuple(torch.empty_like(argument, memory_format=torch.contiguous_format) for argument in arguments)
-    table = DIFFERENTIABLE | {
+    primitives = {
         operation: decomposition
         for operation, decomposition in global_decomposition_table["post_autograd"].items()
         if decompose and isinstance(operation, torch._ops.OpOverload) and operation_name(operation) not in keep
     }
+    table = primitives | DIFFERENTIABLE
 
     def tracer(traced: Callable[..., Any]) -> Callable[..., GraphModule]:
         return make_fx(
