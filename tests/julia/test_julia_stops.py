@@ -1,10 +1,10 @@
 """Steps, forwards and backwards, end at the stops that the user names, and see f from their own side."""
 
-import math
 from itertools import pairwise
 
 import pytest
 import torch
+from jumps import DOSE, DOSE_GRADIENT, ENDS, STOPS, SWITCHES, dose, switching
 from problems import relative, tensor
 
 import pydiffeqflux as de
@@ -21,19 +21,6 @@ CONTINUOUS = [
     de.BacksolveAdjoint(),
 ]
 SENSEALGS = [*CONTINUOUS, de.ReverseDiffAdjoint()]
-STOPS = ["tstops", "d_discontinuities"]
-SWITCHES = {"before": torch.lt, "at": torch.le}
-
-DOSE = (5.0, 5.02)
-# u' = -u / 10 + p / width within the dose: u(10) = p (exp(width / 10) - 1) / (width / 10) exp(-(10 - 5) / 10)
-DOSE_GRADIENT = math.expm1(0.1 * (DOSE[1] - DOSE[0])) / (0.1 * (DOSE[1] - DOSE[0])) * math.exp(-0.5)
-
-
-def dose(u, p, t):
-    inside = ((t >= DOSE[0]) & (t < DOSE[1])).to(u.dtype)
-    return -0.1 * u + p * inside / (DOSE[1] - DOSE[0])
-
-
 DOSE_SOURCE = de.JuliaSource("(du, u, p, t) -> (du[1] = -0.1 * u[1] + p[1] * (5.0 <= t < 5.02) / 0.02; nothing)")
 KINDS = {"compiled": (dose, {"compile": True}), "called": (dose, {"compile": False}), "source": (DOSE_SOURCE, {})}
 
@@ -57,19 +44,6 @@ def test_a_dose_is_not_stepped_over_on_the_way_back(stops, alg, sensealg, kind):
     sol.u.sum().backward()
     assert abs(sol.u.item() - DOSE_GRADIENT) < 1e-7
     assert abs(p.grad.item() - DOSE_GRADIENT) < 1e-7
-
-
-ENDS = (0.7, 1.1, 2.0)
-
-
-def switching(before, ends=ENDS):
-    """u' = p[i] u, i by the piece that t lies in; at an end it is the next one, or with torch.le still the last one."""
-
-    def f(u, p, t):
-        rate = torch.where(before(t, ends[0]), p[0], torch.where(before(t, ends[1]), p[1], p[2]))
-        return rate * u
-
-    return f
 
 
 @pytest.mark.parametrize("compile_", [True, False])

@@ -114,8 +114,6 @@ DIFFERENTIABLE: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.searchsorted.Tensor: _searchsorted,
     torch.ops.aten.bucketize.Tensor: _bucketize,
     torch.ops.aten.copy.default: _copy,
-    torch.ops.aten.select_scatter.default: _converting(torch.ops.aten.select_scatter.default),
-    torch.ops.aten.slice_scatter.default: _converting(torch.ops.aten.slice_scatter.default),
 }
 """Torch has no derivative for them, or one that has no rule or no derivative of its own."""
 
@@ -124,3 +122,6 @@ _TORCHS_OWN = (
     torch.ops.aten.upsample_bilinear2d.vec,
 )
 DIFFERENTIABLE |= get_decompositions(_TORCHS_OWN)
+
+_TORCHS_OWN_CONVERTED = (torch.ops.aten.select_scatter.default, torch.ops.aten.slice_scatter.default)
+DIFFERENTIABLE |= {operation: _converting(operation) for operation in _TORCHS_OWN_CONVERTED}
