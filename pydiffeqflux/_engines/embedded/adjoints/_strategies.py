@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -21,6 +21,9 @@ from ...._sensealgs import (
 from ..._base import RawSolution
 from ..._strategy import AbstractStrategy, Kept, S, look_up
 from . import _continuous, _discrete, _repeated
+
+C = TypeVar("C", InterpolatingAdjoint, GaussAdjoint)
+"""The sensealgs with checkpoints of the forward solve."""
 
 Gradients = tuple[Tensor, list[Tensor]]
 """With respect to the initial state and to every parameter."""
@@ -100,23 +103,23 @@ class Continuous(Strategy[S]):
         return ""
 
 
-class Interpolating(Continuous[InterpolatingAdjoint]):
-    """The adjoint of states and parameters together."""
+class FromStates(Continuous[C]):
+    """Base of those that read the states between steps, all kept or solved again from checkpoints."""
 
-    def __init__(self, sensealg: InterpolatingAdjoint) -> None:
+    def __init__(self, sensealg: C) -> None:
         super().__init__(sensealg)
         self.keep = Kept.CHECKPOINTS if sensealg.checkpointing else Kept.STEPS
+
+
+class Interpolating(FromStates[InterpolatingAdjoint]):
+    """The adjoint of states and parameters together."""
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         return _continuous.interpolating(raw.spec, raw.record.forward, times, cotangents)
 
 
-class Gauss(Continuous[GaussAdjoint]):
+class Gauss(FromStates[GaussAdjoint]):
     """The adjoint of the state, and a quadrature over its steps."""
-
-    def __init__(self, sensealg: GaussAdjoint) -> None:
-        super().__init__(sensealg)
-        self.keep = Kept.CHECKPOINTS if sensealg.checkpointing else Kept.STEPS
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         return _continuous.gauss(raw.spec, raw.record.forward, times, cotangents)
