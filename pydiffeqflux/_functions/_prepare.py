@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from .._julia_source import JuliaSource
+from ._checked_function import CheckedFunction
 from ._connection import Connection, connection_of_call, connection_of_snapshot, joined
 from ._derivatives import graph_leaves
+from ._diffusion import Diffusion
 from ._evaluation import AbstractEvaluation, AutocastEvaluation, DirectEvaluation, TracedEvaluation
 from ._parameters import Parameters
 from ._pure import Snapshot
@@ -20,6 +22,8 @@ from ._source_right_hand_side import SourceRightHandSide
 from ._state import StateSpace
 from ._tracing import Refusal, find, trace
 
+F = TypeVar("F", bound=CheckedFunction)
+
 
 def prepare_right_hand_side(
     function: Callable[..., Any],
@@ -28,6 +32,7 @@ def prepare_right_hand_side(
     p: Any,
     mass_matrix: Tensor | None = None,
     *,
+    diffusion: Callable[..., Any] | None = None,
     traced: bool = False,
 ) -> RightHandSide:
     """The right-hand side of a problem.
@@ -41,19 +46,33 @@ def prepare_right_hand_side(
         tspan: its start and end time.
         p: its parameters.
         mass_matrix: its mass matrix.
-        traced: whether to trace it also where no gradient can be wanted.
+        diffusion: the user's `g(u, p, t)`, where the equation has noise.
+        traced: whether to trace them also where no gradient can be wanted.
 
     Raises:
-        RightHandSideError: `f` returns something that is not a derivative of `u`.
+        RightHandSideError: `f` returns something that is not a derivative of `u`, or `g` what cannot multiply noise.
     """
-    gradients = torch.is_grad_enabled()
-    parameters = Parameters(p, differentiate=gradients)
+    parameters = Parameters(p, differentiate=torch.is_grad_enabled())
     if isinstance(function, JuliaSource):
         return SourceRightHandSide(u0, tspan, mass_matrix, function, parameters)
+
+    def make(u0: Tensor, tspan: tuple[float, float], *parts: Any, **found: Any) -> RightHandSide:
+        return RightHandSide(u0, tspan, mass_matrix, *parts, **found)
+
+    rhs = _prepare(_Preparation(function, u0, tspan, parameters, make), traced=traced)
+    if diffusion is not None:
+        rhs.diffusion = _prepare(_Preparation(diffusion, u0, tspan, parameters, Diffusion), traced=traced)
+        rhs.diffusion.find_layout()
+    return rhs
+
+
+def _prepare(preparation: "_Preparation[F]", *, traced: bool) -> F:
+    """One function of an equation."""
+    gradients = torch.is_grad_enabled()
+    function, u0, tspan, parameters = preparation.function, preparation.u0, preparation.tspan, preparation.parameters
     # the state requires a gradient where gradients are taken: f may see it, and derivatives of its own are traced then
     u = u0.detach().clone().requires_grad_(gradients)
     arguments = u, parameters.p, StateSpace.of(u0).time(tspan[0])
-    preparation = _Preparation(function, u0, tspan, mass_matrix, parameters)
     found = find(function, arguments)
     if isinstance(found, Snapshot):
         return preparation.traced(found)
@@ -78,7 +97,7 @@ def prepare_right_hand_side(
     return made
 
 
-def _later_connections(rhs: RightHandSide) -> Iterator[Connection]:
+def _later_connections(rhs: CheckedFunction) -> Iterator[Connection]:
     """Those of a function that is called as it is: it may use some tensors only after a while."""
     t0, t1 = rhs.tspan
     for t in (0.5 * (t0 + t1), t1):
@@ -88,14 +107,14 @@ def _later_connections(rhs: RightHandSide) -> Iterator[Connection]:
 
 
 @dataclass(frozen=True)
-class _Preparation:
-    """A problem that a right-hand side is made for."""
+class _Preparation(Generic[F]):
+    """A function of a problem, and what is made of it."""
 
     function: Callable[..., Any]
     u0: Tensor
     tspan: tuple[float, float]
-    mass_matrix: Tensor | None
     parameters: Parameters
+    make: Callable[..., F]
 
     def may_have_gradient(self, connection: Connection | None) -> bool:
         """Whether a gradient can be wanted: something that requires one is there, or may be reached later."""
@@ -105,7 +124,7 @@ class _Preparation:
             return True
         return any(x.requires_grad for x in reachable_tensors(self.function))
 
-    def traced(self, snapshot: Snapshot) -> RightHandSide:
+    def traced(self, snapshot: Snapshot) -> F:
         """The function as it was traced."""
         parameters = self.parameters
         connection = None
@@ -120,7 +139,7 @@ class _Preparation:
         rhs.watch(snapshot.captured)
         return rhs
 
-    def direct(self, connection: Connection | None = None, refusal: Refusal | None = None) -> RightHandSide:
+    def direct(self, connection: Connection | None = None, refusal: Refusal | None = None) -> F:
         """The function as it is."""
         parameters, reachable = self.parameters, []
         if connection is not None:
@@ -139,8 +158,8 @@ class _Preparation:
         rhs.watch(reachable)
         return rhs
 
-    def _make(self, evaluation: AbstractEvaluation, **found: Any) -> RightHandSide:
+    def _make(self, evaluation: AbstractEvaluation, **found: Any) -> F:
         device = self.u0.device.type
         if torch.is_autocast_enabled(device):
             evaluation = AutocastEvaluation(evaluation, device)
-        return RightHandSide(self.u0, self.tspan, self.mass_matrix, self.function, evaluation, self.parameters, **found)
+        return self.make(self.u0, self.tspan, self.function, evaluation, self.parameters, **found)

@@ -18,10 +18,10 @@ STATE_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 """The dtypes that a state may have."""
 
 
-def check_callable(f: Any) -> None:
-    """Refuse what is not a function `f(u, p, t)`, as far as its signature tells."""
+def check_callable(f: Any, name: str = "f") -> None:
+    """Refuse what is not a function of `(u, p, t)`, as far as its signature tells; the equation calls it `name`."""
     if not callable(f):
-        raise InvalidProblemError(f"f must be a function f(u, p, t), not {type(f).__name__}.")
+        raise InvalidProblemError(f"{name} must be a function {name}(u, p, t), not {type(f).__name__}.")
     code = _plain_code(f)
     if code in _ACCEPTED:
         return
@@ -31,13 +31,13 @@ def check_callable(f: Any) -> None:
     if arguments.time_is_first or arguments.time_is_second:
         order = "u, t, p" if arguments.time_is_second else "t, u, p" if len(arguments.names) > 2 else "t, u"
         raise InvalidProblemError(
-            f"f{arguments} has the time before other arguments, as its names tell, but f is called as f(u, p, t); "
-            f"change the order of its arguments, or wrap it: lambda u, p, t: f({order})."
+            f"{name}{arguments} has the time before other arguments, as its names tell, but {name} is called as "
+            f"{name}(u, p, t); change the order of its arguments, or wrap it: lambda u, p, t: {name}({order})."
         )
     if arguments.required > 3 or arguments.keywords or not (len(arguments.names) >= 3 or arguments.more):
         raise InvalidProblemError(
-            f"f must take three arguments f(u, p, t), but its signature is f{arguments}. "
-            "Wrap it, for example lambda u, p, t: f(u); NeuralODE does this for networks."
+            f"{name} must take three arguments {name}(u, p, t), but its signature is {name}{arguments}. "
+            f"Wrap it, for example lambda u, p, t: {name}(u); NeuralODE does this for networks."
         )
     if code is not None:
         _ACCEPTED.add(code)
