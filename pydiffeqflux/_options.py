@@ -59,6 +59,11 @@ class SolveOptions:
     verbose: bool
     compile: bool | None = None
 
+    def stops_after(self, t0: float) -> list[float]:
+        """All times but the start that a solve may have to stop or save at, in the direction of integration."""
+        times = {*self.tstops, *self.d_discontinuities, *(self.saveat or ())} - {t0}
+        return sorted(times, reverse=any(t < t0 for t in times))
+
 
 def check_tolerance(name: str, value: Any, u0: Tensor) -> float | Tensor:
     """A tolerance as a number, or as a tensor that broadcasts against the state."""

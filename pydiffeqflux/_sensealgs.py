@@ -57,15 +57,20 @@ class ReverseDiffAdjoint(AbstractSensealg):
 
     The gradient is exact for the numbers that `solve` returned, whatever the tolerance; the step sizes are held fixed.
     Use it for small and medium problems, for stiff ones, with mass matrices, and wherever a continuous adjoint
-    is in doubt. Memory grows with the number of steps.
+    is in doubt. Memory grows with the number of steps, unless there is checkpointing.
 
-    Problems: ODE, also with mass matrices. Engines: both. On the julia engine it is the default for torch functions
-    and explicit methods: the steps of `Euler`, `Midpoint`, `Heun`,
-    `RK4`, `BS3`, `DP5`, `Tsit5`, `Vern7`, and of `Rosenbrock23`, `Rodas4`
+    Arguments:
+        checkpointing: keep O(log S) states, and make the steps again in pieces of 64; on the embedded engine.
+
+    Problems: ODE, also with mass matrices; SDE, on the noise that was drawn, where it is the default. Engines: both.
+    On the julia engine it is the default for torch functions and explicit methods: the steps of `Euler`, `Midpoint`,
+    `Heun`, `RK4`, `BS3`, `DP5`, `Tsit5`, `Vern7`, and of `Rosenbrock23`, `Rodas4`
     and `Rodas5P` (which contain the Jacobian, so that `f` must be twice differentiable; up to 2000 states), and of
     switches between these are run backwards from what the solver kept, with one joint vector-Jacobian product a stage.
     For a `JuliaSource` ReverseDiff.jl records every step number by number; not with Rosenbrock methods.
     """
+
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

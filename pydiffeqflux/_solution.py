@@ -13,6 +13,7 @@ from ._algorithms import AbstractAlgorithm
 from ._autograd import differentiable_evaluate
 from ._engines import AbstractEngine, RawSolution, Stats
 from ._errors import InvalidOptionError, SolverError
+from ._noise import BrownianPath
 from ._problems import AbstractProblem
 from ._retcode import ReturnCode
 from ._sensealgs import AbstractSensealg
@@ -50,6 +51,11 @@ class Solution:
     _raw: RawSolution = field(repr=False)
     _times: GivenTimes = field(repr=False)
 
+    @property
+    def noise(self) -> BrownianPath | None:
+        """The path that drove a stochastic equation; give it to another problem for the same noise."""
+        return self._raw.spec.noise
+
     def __call__(self, t: float | Sequence[float] | NDArray[Any] | Tensor, derivative: int = 0) -> Any:
         """The solution at any time of the time span, by the dense output of the method.
 
@@ -75,6 +81,8 @@ class Solution:
             raise InvalidOptionError(
                 "this solution has no dense output; solve with dense=True to evaluate it anywhere."
             )
+        if derivative and self.noise is not None:
+            raise InvalidOptionError("a solution with noise has no time derivative; leave out derivative.")
         if derivative < 0:
             raise InvalidOptionError(f"derivative is {derivative}; it counts derivatives and cannot be negative.")
         times = t.cpu() if isinstance(t, Tensor) else torch.from_numpy(np.asarray(t, dtype=float))

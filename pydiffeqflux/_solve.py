@@ -49,6 +49,7 @@ def solve(
     controller: AbstractController | None = None,
     engine: EngineName = "auto",
     compile: bool | None = None,
+    seed: int | None = None,
     progress: bool = False,
     verbose: bool = True,
 ) -> Solution:
@@ -60,7 +61,7 @@ def solve(
     Arguments:
         prob: the problem.
         alg: the algorithm; `None` switches between a method for stiff problems and one for others
-            ([`DefaultODEAlgorithm`][]).
+            ([`DefaultODEAlgorithm`][]), or takes one for the noise of the problem ([`DefaultSDEAlgorithm`][]).
         saveat: where to save: a number for an interval (t0 and t1 included), times that run strictly in the direction
             of integration, or `None` for every step. A tensor has a gradient, by `f` at these times.
         abstol: absolute tolerance, a number or a tensor that broadcasts against `u0`.
@@ -68,8 +69,8 @@ def solve(
         sensealg: how gradients are computed. On the embedded engine `None` takes [`ForwardDiffSensitivity`][] up to 100
             states and parameters together and [`GaussAdjoint`][] above, and where these do not apply (a mass matrix, an
             `f` that `torch.vmap` cannot map) the other of the two or [`ReverseDiffAdjoint`][]. On the julia engine it
-            takes [`ReverseDiffAdjoint`][] for explicit methods that it has, else [`GaussAdjoint`][]. The choice is
-            `Solution.sensealg`.
+            takes [`ReverseDiffAdjoint`][] for explicit methods that it has, else [`GaussAdjoint`][]. For problems
+            with noise it is `ReverseDiffAdjoint`. The choice is `Solution.sensealg`.
         dt: the step size of a fixed-step solve (`adaptive=False`, or a method without error estimate); else the first
             step size, `None` to estimate it. Positive in both directions of time.
         adaptive: whether the step size follows the error estimate.
@@ -94,6 +95,9 @@ def solve(
         compile: on the julia engine, whether a torch `f` is compiled to Julia: `None` where it can be, else it is
             called back and a [`JuliaWarning`][] names the reason; `True` makes that an error, `False` always calls
             back.
+        seed: for a problem with noise, a non-negative whole number that its path is drawn from: the same number, the
+            same solution, bit by bit on the same machine. `None` takes that of the problem, or draws one from torch's
+            generator. The path is `Solution.noise`.
         progress: whether to show a progress bar.
         verbose: whether a solve that fails warns ([`SolveWarning`][]).
 
@@ -172,7 +176,7 @@ def solve(
     algorithm = chosen.default_algorithm(prob) if alg is None else alg
     with _autograd_available():
         times = given_times(prob, saveat)
-        spec = _specify(prob, algorithm, sensealg, options, chosen, times)
+        spec = _specify(prob, algorithm, sensealg, options, chosen, times, seed)
         raw, u = differentiable_solve(chosen, spec, prob.u0, times)
     if not raw.retcode.success and verbose:
         warnings.warn(_failure(raw), SolveWarning, stacklevel=3)
@@ -189,11 +193,15 @@ def _specify(
     options: SolveOptions,
     engine: AbstractEngine,
     times: GivenTimes,
+    seed: int | None,
 ) -> SolveSpec:
-    """The right-hand side, and the sensealg if a gradient can follow."""
+    """The right-hand side and its noise, and the sensealg if a gradient can follow."""
     rhs = engine.prepare(prob, options)
     rhs.u0_requires_grad |= times.start is not None  # the solution moves with it as it does with u0
-    spec = SolveSpec(rhs, prob.tspan, alg, None, options)
+    fixed = None if options.adaptive and alg.is_adaptive else options.dt
+    spec = SolveSpec(
+        rhs, prob.tspan, alg, None, options, prob.path(rhs, seed, fixed, options.stops_after(prob.tspan[0]))
+    )
     if not (torch.is_grad_enabled() and (rhs.u0_requires_grad or rhs.parameters or times.require_gradient)):
         return spec
     if rhs.u0_requires_grad or rhs.parameters:

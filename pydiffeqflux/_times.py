@@ -63,8 +63,13 @@ def given_times(prob: AbstractProblem, saveat: Any) -> GivenTimes:
     start, end = (t if t is not None and t.requires_grad else None for t in prob.tspan_tensors)
     every_so_often = isinstance(saveat, Real) or (isinstance(saveat, np.ndarray | Tensor) and saveat.ndim == 0)
     given = GivenTimes(start, end, None if every_so_often else _differentiable(saveat), every_so_often)
-    if given.require_gradient and (prob.is_julia_source or prob.needs_mass_matrix):
-        what = "of a JuliaSource" if prob.is_julia_source else "with a mass matrix"
+    kinds = {
+        "with noise": prob.is_stochastic,
+        "of a JuliaSource": prob.is_julia_source,
+        "with a mass matrix": prob.needs_mass_matrix,
+    }
+    what = next((kind for kind, found in kinds.items() if found), None)
+    if given.require_gradient and what:
         raise UnsupportedError(f"times have no gradient in problems {what}; detach them.")
     return given
 

@@ -2,25 +2,41 @@
 
 import sys
 
+from .._noise import NoiseKind
 from ._base import AbstractAlgorithm, Engine
 from ._default import DefaultODEAlgorithm
 from ._julia_algorithm import JuliaAlgorithm
+from ._stochastic import AbstractStochasticAlgorithm, DefaultSDEAlgorithm
 from ._switching import AutoAlgSwitch, methods_of
 
-_NO_METHODS = (AutoAlgSwitch, DefaultODEAlgorithm, JuliaAlgorithm)
+_NO_METHODS = (AutoAlgSwitch, DefaultODEAlgorithm, DefaultSDEAlgorithm, JuliaAlgorithm)
 """Those that stand for other methods."""
 
 
 def all_algorithms() -> list[type[AbstractAlgorithm]]:
-    """The methods of this package, those that are not stiff first, by order."""
+    """The methods of this package for equations without noise, those that are not stiff first, by order."""
+    return sorted(
+        (cls for cls in _methods() if not issubclass(cls, AbstractStochasticAlgorithm)),
+        key=lambda cls: (cls.is_stiff, cls.order, cls.__name__),
+    )
+
+
+def stochastic_algorithms() -> list[type[AbstractStochasticAlgorithm]]:
+    """The methods of this package for equations with noise, in the same order."""
+    return sorted(
+        (cls for cls in _methods() if issubclass(cls, AbstractStochasticAlgorithm)),
+        key=lambda cls: (cls.is_stiff, cls.strong_order, cls.__name__),
+    )
+
+
+def _methods() -> list[type[AbstractAlgorithm]]:
     classes = [cls for cls in vars(sys.modules[__package__ or ""]).values() if isinstance(cls, type)]
     methods = [cls for cls in classes if issubclass(cls, AbstractAlgorithm) and not issubclass(cls, _NO_METHODS)]
-    concrete = [cls for cls in methods if not cls.__name__.startswith("Abstract")]
-    return sorted(concrete, key=lambda cls: (cls.is_stiff, cls.order, cls.__name__))
+    return [cls for cls in methods if not cls.__name__.startswith("Abstract")]
 
 
 def algorithms_of(engine: Engine) -> list[type[AbstractAlgorithm]]:
-    """The methods that an engine has, in the order of `all_algorithms`."""
+    """The methods without noise that an engine has, in the order of `all_algorithms`."""
     return [cls for cls in all_algorithms() if engine in cls.engines]
 
 
@@ -30,7 +46,9 @@ def refuse_algorithm(engine: Engine, alg: AbstractAlgorithm) -> str:
         if engine in part.engines:
             continue
         if engine == "embedded":
-            known = ", ".join(f"{cls.__name__}()" for cls in algorithms_of(engine))
+            noisy = isinstance(part, AbstractStochasticAlgorithm)
+            has = stochastic_algorithms() if noisy else algorithms_of(engine)
+            known = ", ".join(f"{cls.__name__}()" for cls in has)
             return f"the embedded engine has no {part!r}; it has {known}."
         if "embedded" in part.engines:
             return f"the julia engine has no {part!r}; use engine='embedded', which has it."
@@ -44,4 +62,21 @@ def algorithm_table() -> str:
     for cls in all_algorithms():
         stiff, steps = ("yes" if cls.is_stiff else "no"), ("adaptive" if cls.is_adaptive else "fixed, by `dt`")
         rows.append(f"| `{cls.__name__}` | {cls.order} | {stiff} | {steps} | {', '.join(sorted(cls.engines))} |")
+    return "\n".join(rows)
+
+
+def stochastic_algorithm_table() -> str:
+    """All methods for equations with noise with their facts, in Markdown."""
+    rows = [
+        "| algorithm | integral | strong order | weak order | noise | stiff | steps | engines |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    integrals = {"ito": "Itô", "stratonovich": "Stratonovich"}
+    for cls in stochastic_algorithms():
+        both = "interpretation" in cls.__dataclass_fields__
+        integral = "either" if both else integrals[cls().interprets]
+        noise = "additive" if cls.additive else "any" if NoiseKind.GENERAL in cls.kinds else "diagonal, scalar"
+        stiff, steps = ("yes" if cls.is_stiff else "no"), ("adaptive" if cls.is_adaptive else "fixed, by `dt`")
+        facts = (integral, f"{cls.strong_order:g}", f"{cls.weak_order:g}", noise, stiff, steps)
+        rows.append(f"| `{cls.__name__}` | {' | '.join(facts)} | {', '.join(sorted(cls.engines))} |")
     return "\n".join(rows)

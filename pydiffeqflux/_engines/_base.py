@@ -7,8 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
-from .._algorithms import AbstractAlgorithm, DefaultODEAlgorithm, choose_default
+from .._algorithms import (
+    AbstractAlgorithm,
+    DefaultODEAlgorithm,
+    DefaultSDEAlgorithm,
+    choose_default,
+    choose_default_stochastic,
+)
 from .._functions import RightHandSide
+from .._noise import BrownianPath
 from .._options import SolveOptions
 from .._problems import AbstractProblem
 from .._retcode import ReturnCode
@@ -26,6 +33,7 @@ class Stats:
         nsolve: linear solves.
         nw: LU factorisations of the iteration matrix W.
         nf_adjoint: evaluations of `f` made by backward passes so far.
+        nf2: evaluations of the diffusion `g` of a stochastic equation.
     """
 
     nf: int = 0
@@ -35,6 +43,7 @@ class Stats:
     nsolve: int = 0
     nw: int = 0
     nf_adjoint: int = 0
+    nf2: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +56,7 @@ class SolveSpec:
         alg: the algorithm.
         sensealg: the sensitivity algorithm that `adjoint` will be asked for; `None` when no gradient can follow.
         options: the options.
+        noise: the Brownian path of a stochastic equation.
     """
 
     rhs: RightHandSide
@@ -54,9 +64,14 @@ class SolveSpec:
     alg: AbstractAlgorithm
     sensealg: AbstractSensealg | None
     options: SolveOptions
+    noise: BrownianPath | None = None
 
     def with_concrete_algorithm(self, *, large: AbstractAlgorithm) -> "SolveSpec":
-        """The same with `DefaultODEAlgorithm` replaced by what it means; `large` is its method for large systems."""
+        """The same with a default algorithm replaced by what it means; `large` is its method for large ODEs."""
+        if isinstance(self.alg, DefaultSDEAlgorithm):
+            assert self.rhs.diffusion is not None
+            diffusion = self.rhs.diffusion
+            return replace(self, alg=choose_default_stochastic(diffusion.layout, diffusion.depends_on_state))
         if not isinstance(self.alg, DefaultODEAlgorithm):
             return self
         reltol = self.options.reltol

@@ -40,6 +40,10 @@ class AbstractStrategy(ABC, Generic[S]):
     def __init__(self, sensealg: S) -> None:
         self.sensealg = sensealg
 
+    def kept(self, alg: AbstractAlgorithm) -> Kept:
+        """What is kept of a solve by an algorithm."""
+        return self.keep
+
     def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
         """Why this cannot be done, as a sentence with what to use instead; empty where it can."""
         return ""

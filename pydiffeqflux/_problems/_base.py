@@ -1,14 +1,16 @@
 """What problems of every kind have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
+from .._errors import InvalidOptionError
 from .._functions import RightHandSide
 from .._julia_source import JuliaSource
+from .._noise import BrownianPath
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,31 @@ class AbstractProblem(ABC):
     def is_julia_source(self) -> bool:
         """Whether some of the functions are Julia code."""
         return any(isinstance(function, JuliaSource) for function in self.functions.values())
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether there is noise in it."""
+        return False
+
+    def path(
+        self, rhs: RightHandSide, seed: int | None, dt: float | None, stops: Sequence[float]
+    ) -> BrownianPath | None:
+        """The noise of one solve, `None` for equations without.
+
+        Arguments:
+            rhs: what was prepared.
+            seed: the option of `solve`.
+            dt: a step size that is known to be fixed.
+            stops: times that steps end at, in the direction of integration.
+
+        Raises:
+            InvalidOptionError: there is a seed, but no noise.
+        """
+        if seed is not None:
+            raise InvalidOptionError(
+                f"seed is for problems with noise, which a {type(self).__name__} is not; leave it out."
+            )
+        return None
 
     @abstractmethod
     def prepare(self, *, traced: bool = False) -> RightHandSide:

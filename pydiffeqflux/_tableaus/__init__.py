@@ -15,5 +15,10 @@ from ._rosenbrock import RODAS4 as RODAS4
 from ._rosenbrock import RODAS5P as RODAS5P
 from ._rosenbrock import ROSENBROCK23 as ROSENBROCK23
 from ._rosenbrock import RosenbrockTableau as RosenbrockTableau
+from ._rossler import SOSRA as SOSRA
+from ._rossler import SOSRI as SOSRI
+from ._rossler import SRA1 as SRA1
+from ._rossler import SRIW1 as SRIW1
+from ._rossler import RosslerTableau as RosslerTableau
 from ._row import Row as Row
 from ._verner import VERN7 as VERN7

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import _algorithms as algs
-from ..._errors import UnsupportedError
+from ..._errors import InvalidOptionError, UnsupportedError
 from ..._problems import AbstractProblem
 from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
@@ -29,9 +29,10 @@ from ._norm import ErrorNorm
 from ._problem_rhs import ProblemRhs
 from ._record import Record
 from ._sides import sides_of, within
-from ._step import Step
+from ._step import Method, Step
 from ._trajectory import CheckpointedTrajectory, Trajectory
 from .adjoints import can_go_forward, strategy_of
+from .stochastic import make_stochastic_method
 
 logger = logging.getLogger("pydiffeqflux")
 
@@ -42,7 +43,7 @@ class EmbeddedEngine(AbstractEngine):
     name = "embedded"
 
     def default_algorithm(self, prob: AbstractProblem) -> algs.AbstractAlgorithm:
-        return algs.DefaultODEAlgorithm()
+        return algs.DefaultSDEAlgorithm() if prob.is_stochastic else algs.DefaultODEAlgorithm()
 
     def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
         """Forward mode for few states and parameters, else the Gauss adjoint, as SciMLSensitivity chooses.
@@ -51,7 +52,7 @@ class EmbeddedEngine(AbstractEngine):
         that does.
         """
         rhs = spec.rhs
-        if rhs.varies:
+        if rhs.varies or rhs.diffusion is not None:
             return ReverseDiffAdjoint()
         count = rhs.numel + sum(q.numel() for q in rhs.parameters)
         if count <= FORWARD_MODE_LIMIT:
@@ -65,6 +66,9 @@ class EmbeddedEngine(AbstractEngine):
         if prob.is_julia_source:
             raise UnsupportedError("the embedded engine cannot run a JuliaSource; write f as a torch function.")
         reason = algs.refuse_algorithm("embedded", alg)
+        if reason:
+            raise UnsupportedError(reason)
+        reason = algs.refuse_kind(alg, stochastic=prob.is_stochastic, tspan=prob.tspan)
         if reason:
             raise UnsupportedError(reason)
         if isinstance(alg, algs.AutoAlgSwitch) and not can_watch_stability(alg.nonstiffalg):
@@ -94,9 +98,9 @@ class EmbeddedEngine(AbstractEngine):
                 check_consistent(rhs, k0, options)
         u0 = rhs.u0.detach().requires_grad_(taped)
         norm = ErrorNorm(options.abstol, options.reltol, steers=options.adaptive)
-        method = make_method(spec.alg, norm)
-        record = Record(u0, taped)
-        _keep_what_is_needed(record, spec, problem, strategy.keep)
+        method = _make_method(spec, norm)
+        record = Record(u0, taped, method)
+        _keep_what_is_needed(record, spec, problem, strategy.kept(spec.alg))
         saver = _Saver(spec, problem)
         with torch.set_grad_enabled(taped):
             saver.start(u0)
@@ -118,6 +122,7 @@ class EmbeddedEngine(AbstractEngine):
                 retcode = _advance_through(integrator, _stops(spec), _observer(record, saver, bar))
         record.u_end = integrator.u.detach()
         stats = Stats(rhs.nf, integrator.naccept, integrator.nreject, rhs.njac, method.nsolve, method.nw)
+        stats.nf2 = 0 if rhs.diffusion is None else rhs.diffusion.nf
         return RawSolution(spec, saver.times, saver.states(), retcode, stats, record)
 
     def evaluate(self, raw: RawSolution, times: Sequence[float], derivative: int) -> Tensor:
@@ -138,6 +143,30 @@ class EmbeddedEngine(AbstractEngine):
             return strategy_of(raw.spec.sensealg).pull_back(raw, times, cotangents)
         finally:
             raw.stats.nf_adjoint += raw.spec.rhs.nf - before
+
+
+def _make_method(spec: SolveSpec, norm: ErrorNorm) -> Method:
+    """The method of a solve, on its noise where there is any.
+
+    Raises:
+        UnsupportedError: the algorithm is not made for the noise.
+        InvalidOptionError: steps are so small that the noise does not tell their ends apart.
+    """
+    diffusion, noise = spec.rhs.diffusion, spec.noise
+    if diffusion is None:
+        return make_method(spec.alg, norm)
+    assert noise is not None
+    assert isinstance(spec.alg, algs.AbstractStochasticAlgorithm)
+    reason = spec.alg.refuse(diffusion.layout, diffusion.depends_on_state if spec.alg.additive else None)
+    if reason:
+        raise UnsupportedError(reason)
+    method = make_stochastic_method(spec.alg, noise, diffusion.layout, norm)
+    if spec.options.dt is not None and spec.options.dt < method.smallest_step:
+        raise InvalidOptionError(
+            f"dt is {spec.options.dt}, but noise tells times apart to {noise.resolution:.2g} only; make it with "
+            f"dt={spec.options.dt}."
+        )
+    return method
 
 
 def _stops(spec: SolveSpec) -> list[float]:

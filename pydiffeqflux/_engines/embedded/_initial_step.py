@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._norm import ErrorNorm
-from ._step import Rhs
+from ._protocols import Rhs
 
 
 def initial_step(

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..._controllers import AbstractController
 from ..._retcode import ReturnCode
-from ._initial_step import initial_step
 from ._norm import ErrorNorm
 from ._sides import Sides, within
 from ._step import Method, Rhs, Step
@@ -58,7 +57,7 @@ class Integrator:
         self._direction = math.copysign(1.0, tspan[1] - tspan[0])
         self._span = min(abs(tspan[1] - tspan[0]), dtmax)
         self._adaptive = adaptive
-        self._dtmin, self._dtmax, self._maxiters = dtmin, dtmax, maxiters
+        self._dtmin, self._dtmax, self._maxiters = max(dtmin, method.smallest_step), dtmax, maxiters
         self._control = step_control(controller, method)
         self._carry: Any = None
         self.dt = None if dt is None else self._direction * min(dt, dtmax)
@@ -89,8 +88,7 @@ class Integrator:
             k1 = rhs(u, self.t)
             if not bool(torch.isfinite(k1).all()):
                 return ReturnCode.InitialFailure
-            order = self._method.order
-            self.dt = initial_step(rhs, u, self.t, k1, self._direction, self._span, order, self._norm)
+            self.dt = self._method.first_step(rhs, u, self.t, k1, self._direction, self._span, self._norm)
         if not torch.is_grad_enabled():
             self._carry = self._method.start(k1)
         return None
@@ -98,14 +96,14 @@ class Integrator:
     def _attempt(self, t_stop: float, on_step: Callable[[Step], None]) -> ReturnCode | None:
         assert self.dt is not None
         remaining = t_stop - self.t
-        dt = self.dt
+        dt = self._method.round_step(self.t, self.dt)
         # Rounding has added up in t; a step that would leave no more than that goes all the way.
         rounding = max(100 * EPS * max(abs(self.t), abs(t_stop)), 1e-9 * abs(dt) * (not self._adaptive))
         last = abs(remaining) - abs(dt) <= rounding
         if last:
             dt = remaining
         end = t_stop if last else self.t + dt
-        window = self._sides.window(self.t, end, dt)
+        window = self._sides.window(self.t, end, dt, inside=self._method.stays_inside)
         step = self._method.step(within(self._rhs, window), self.u, self.t, dt, self._carry)
         step.end, step.window = end, window
         if step.failed:

@@ -1,6 +1,6 @@
 """The problem's right-hand side in the form that methods step with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,6 +30,11 @@ class ProblemRhs:
     def __call__(self, u: Tensor, t: Time) -> Tensor:
         return self._rhs(u, t)
 
+    def diffusion(self, u: Tensor, t: Time) -> Tensor:
+        """`g(u, p, t)` of a stochastic equation."""
+        assert self._rhs.diffusion is not None
+        return self._rhs.diffusion(u, t)
+
     def linearise(self, u: Tensor, t: Time, ahead: Time) -> tuple[Tensor, DenseJacobian, Tensor | None]:
         assert isinstance(t, float)
         assert isinstance(ahead, float)
@@ -39,19 +44,32 @@ class ProblemRhs:
 
 
 class MappedRhs:
-    """`f` for steps that `torch.vmap` maps over: no checks, times are tensors, Jacobians come from `torch.func`."""
+    """`f` for steps that `torch.vmap` maps over: no checks, times are tensors, Jacobians come from `torch.func`.
 
-    def __init__(self, rhs: RightHandSide, call: Callable[[Tensor, Tensor], Tensor]) -> None:
+    Arguments:
+        rhs: the right-hand side.
+        parameters: what stands for its parameters, `None` for these themselves.
+    """
+
+    def __init__(self, rhs: RightHandSide, parameters: Sequence[Tensor] | None = None) -> None:
+        call, *others = (g.mappable() if parameters is None else g.functional(parameters) for g in rhs.functions)
         self.shape, self.dtype, self.device = rhs.shape, rhs.dtype, rhs.device
         self.mass = mass_product(rhs)
         self._mass_matrix = rhs.mass_matrix
         self._call = call
+        self._diffusion = others[0] if others else None
         self._n = rhs.numel
         self._time_by_differences = rhs.time_by_differences
 
     def __call__(self, u: Tensor, t: Time) -> Tensor:
         assert isinstance(t, Tensor)
         return self._call(u, t)
+
+    def diffusion(self, u: Tensor, t: Time) -> Tensor:
+        """`g(u, p, t)` of a stochastic equation."""
+        assert isinstance(t, Tensor)
+        assert self._diffusion is not None
+        return self._diffusion(u, t)
 
     def linearise(self, u: Tensor, t: Time, ahead: Time) -> tuple[Tensor, DenseJacobian, Tensor]:
         def twice(u: Tensor, t: Time) -> tuple[Tensor, Tensor]:

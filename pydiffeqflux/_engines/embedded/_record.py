@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from ._step import Method
 from ._trajectory import CheckpointedTrajectory, Forward, Trajectory
 
 
@@ -14,6 +15,7 @@ class Record:
     Attributes:
         u0: the state that the first step started from; a leaf of the graph where the solve was taped.
         taped: whether the steps carry a graph.
+        method: the method that made the steps.
         trajectory: all steps, where they are needed.
         checkpoints: the trajectory to be recomputed, where that was asked for.
         u_end: the state at the end of the time span.
@@ -21,6 +23,7 @@ class Record:
 
     u0: Tensor
     taped: bool
+    method: Method
     trajectory: Trajectory | None = None
     checkpoints: CheckpointedTrajectory | None = None
     u_end: Tensor | None = field(default=None, repr=False)

@@ -42,9 +42,17 @@ class Sides:
         """The discontinuities strictly between two times, in the direction from `a` to `b`."""
         return sorted((t for t in self._neighbours if min(a, b) < t < max(a, b)), reverse=b < a)
 
-    def window(self, t: float, end: float, dt: float) -> Window | None:
-        """The times that a step may see; `None` where none of `t + c dt`, c from 0 to 1, is another."""
-        if t + dt == end and t not in self._neighbours and end not in self._neighbours:
+    def window(self, t: float, end: float, dt: float, *, inside: bool = True) -> Window | None:
+        """The times that a step may see; `None` where it sees no others.
+
+        Arguments:
+            t: its start.
+            end: its end.
+            dt: its size, which is the difference up to rounding.
+            inside: whether it looks at times `t + c dt` with c from 0 to 1 only. One that looks further may do so where
+                `f` has no discontinuity.
+        """
+        if t not in self._neighbours and end not in self._neighbours and (t + dt == end or not inside):
             return None
         forwards = end > t
         first = self._neighbours[t][forwards] if t in self._neighbours else t
@@ -63,13 +71,17 @@ class _Within:
 
     def __init__(self, rhs: Rhs, low: Any, high: Any) -> None:
         self.shape, self.dtype, self.device, self.mass = rhs.shape, rhs.dtype, rhs.device, rhs.mass
-        self._rhs, self._low, self._high = rhs, low, high
+        self._rhs: Any = rhs
+        self._low, self._high = low, high
 
     def _clamp(self, t: Time) -> Time:
         return t.clamp(self._low, self._high) if isinstance(t, Tensor) else min(max(t, self._low), self._high)
 
     def __call__(self, u: Tensor, t: Time) -> Tensor:
         return self._rhs(u, self._clamp(t))
+
+    def diffusion(self, u: Tensor, t: Time) -> Tensor:
+        return self._rhs.diffusion(u, self._clamp(t))
 
     def linearise(self, u: Tensor, t: Time, ahead: Time) -> tuple[Tensor, LinearSystem, Tensor | None]:
         t = self._clamp(t)

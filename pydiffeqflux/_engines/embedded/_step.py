@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..._controllers import AbstractController, PIController
+from ._initial_step import initial_step
 from ._norm import ErrorNorm
 from ._protocols import LinearSystem as LinearSystem
 from ._protocols import Rhs as Rhs
@@ -33,6 +34,8 @@ class Step:
         error: the norm of its error estimate, where that is a by-product of the step.
         failed: whether a nonlinear or linear solve failed, so that `u1` means nothing.
         window: the times at which its stages may see `f`, where rounding or a discontinuity could have it otherwise.
+        estimated: whether `estimate` is wanted.
+        estimate: an error estimate that is made with the step.
     """
 
     method: "Method"
@@ -47,11 +50,15 @@ class Step:
     error: float = math.nan
     failed: bool = False
     window: tuple[float, float] | None = None
+    estimated: bool = False
+    estimate: Tensor | None = None
     _coefficients: Tensor | None = field(default=None, repr=False)
 
     @property
     def seen(self) -> tuple[float, float]:
         """The first and the last time at which its stages see `f`."""
+        if self.window is None and not self.method.stays_inside:
+            return -math.inf, math.inf
         t = float(self.t)
         return self.window or (min(t, self.end), max(t, self.end))
 
@@ -110,6 +117,8 @@ class Method(ABC):
         controller: the step size controller where none is asked for.
         iterates: whether the stages are solutions of nonlinear equations.
         nsolve, nw: linear solves and factorisations so far.
+        smallest_step: smaller steps mean nothing.
+        stays_inside: whether stages are evaluated at times within the step only.
     """
 
     order: int
@@ -121,6 +130,8 @@ class Method(ABC):
     iterates: bool = False
     nsolve: int = 0
     nw: int = 0
+    smallest_step: float = 0.0
+    stays_inside: bool = True
     _dense: tuple[tuple[float, ...], ...]
     _table: Tensor | None = None
 
@@ -143,6 +154,16 @@ class Method(ABC):
     def replay(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, ks: Sequence[Tensor]) -> Step:
         """Repeat a step whose stages were `ks`, differentiably. The stages are a hint for iterative methods."""
         return self.step(rhs, u, t, dt, None)
+
+    def first_step(
+        self, rhs: Rhs, u: Tensor, t: float, k1: Tensor, direction: float, span: float, norm: ErrorNorm
+    ) -> float:
+        """A signed size for the first step, from the derivative `k1` at its start."""
+        return initial_step(rhs, u, t, k1, direction, span, self.order, norm)
+
+    def round_step(self, t: float, dt: float) -> float:
+        """A step size close to `dt` that suits the method."""
+        return dt
 
     def after(self, step: Step) -> float:
         """Take note that a step was accepted; the next step size is to be multiplied by the result."""

@@ -3,6 +3,7 @@
 import math
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -103,6 +104,11 @@ class CheckpointedTrajectory:
             segment = self._load(index)
         return segment.state(t)
 
+    def pieces_backwards(self) -> Iterator[Trajectory]:
+        """All steps, in pieces, the last one first."""
+        for index in range((len(self.times) - 2) // SEGMENT, -1, -1):
+            yield self._segments.get(index) or self._load(index)
+
     def breaks(self, a: float, b: float) -> list[float]:
         """The ends of steps strictly between `a` and `b`, in the direction from `a` to `b`."""
         early, late = (a, b) if self._direction * (b - a) > 0.0 else (b, a)
@@ -123,8 +129,9 @@ class CheckpointedTrajectory:
     def _redo(self, u: Tensor, i: int) -> Step:
         """Make step number `i` again, from the state `u`."""
         t, end = self.times[i], self.times[i + 1]
-        window = self._sides.window(t, end, end - t)
-        step = self._methods[self._method_of[i]].step(within(self._rhs, window), u, t, end - t, None)
+        method = self._methods[self._method_of[i]]
+        window = self._sides.window(t, end, end - t, inside=method.stays_inside)
+        step = method.step(within(self._rhs, window), u, t, end - t, None)
         step.end, step.window = end, window
         return step
 

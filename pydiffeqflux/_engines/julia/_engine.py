@@ -122,7 +122,12 @@ class JuliaEngine(AbstractEngine):
 
     def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
         julia_source = prob.is_julia_source
-        reason = algs.refuse_algorithm("julia", alg)
+        if prob.is_stochastic:
+            raise UnsupportedError(
+                f"the julia engine does not solve a {type(prob).__name__}; use engine='embedded', which does where f "
+                "and g are torch functions."
+            )
+        reason = algs.refuse_algorithm("julia", alg) or algs.refuse_kind(alg, stochastic=False, tspan=prob.tspan)
         if reason:
             raise UnsupportedError(reason)
         if prob.u0.device.type != "cpu":

@@ -20,7 +20,7 @@ from .._explicit_rk import ExplicitRK
 from .._problem_rhs import MappedRhs, ProblemRhs
 from .._sides import within
 from .._step import Method, Step
-from .._trajectory import Trajectory
+from .._trajectory import CheckpointedTrajectory, Trajectory
 from . import _discrete_rk
 from ._save_points import SavePoint, save_points
 
@@ -103,6 +103,37 @@ def reverse(trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], 
     return lam.reshape(rhs.shape), totals
 
 
+def reverse_from_checkpoints(
+    checkpoints: CheckpointedTrajectory, rhs: RightHandSide, times: Sequence[float], cotangents: Tensor
+) -> Gradients:
+    """As `reverse`, for steps that are made again piece by piece."""
+    lam = rhs.u0.new_zeros(rhs.numel)
+    totals = [torch.zeros_like(q) for q in rhs.parameters]
+    rows = list(range(len(times)))
+    direction = 1.0 if checkpoints.times[-1] > checkpoints.times[0] else -1.0
+    for piece in checkpoints.pieces_backwards():
+        start = float(piece.steps[0].t)
+        inside: list[SavePoint] = []
+        while rows and direction * (times[rows[-1]] - start) > 0.0:
+            row = rows.pop()
+            inside.append(SavePoint(*piece.locate(times[row]), row))
+        inside.reverse()
+        large = is_taped_state(piece.steps[0].method, rhs.numel)
+        pull = _reverse_one_by_one if large else _reverse_chunk
+        try:
+            lam = pull(piece.steps, inside, rhs, cotangents, lam, totals)
+        except (CannotMapError, RuntimeError):
+            lam = _reverse_one_by_one(piece.steps, inside, rhs, cotangents, lam, totals)
+    for row in rows:
+        lam = lam + cotangents[row].reshape(-1)
+    return lam.reshape(rhs.shape), totals
+
+
+def is_taped_state(method: Method, n: int) -> bool:
+    """Whether N states are too many for the Jacobians of steps of a method."""
+    return n > (STIFF_TAPE_LIMIT if method.implicit else TAPE_LIMIT)
+
+
 def can_go_forward(rhs: RightHandSide, *, implicit: bool) -> bool:
     """Whether `torch.vmap` can map what forward mode maps over steps: `f`, and its Jacobian for implicit methods."""
     if not rhs.supports_forward_mode():
@@ -111,7 +142,7 @@ def can_go_forward(rhs: RightHandSide, *, implicit: bool) -> bool:
         return True
 
     def linearise(u: Tensor, t: Tensor, *parameters: Tensor) -> Tensor:
-        return MappedRhs(rhs, rhs.functional(list(parameters))).linearise(u, t, torch.ones_like(t))[1].matrix
+        return MappedRhs(rhs, parameters).linearise(u, t, torch.ones_like(t))[1].matrix
 
     arguments = [x.detach().unsqueeze(0) for x in (rhs.u0, rhs.time(0.0), *rhs.parameters)]
     try:
@@ -126,7 +157,8 @@ def forward(trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], 
     n, parameters = rhs.numel, rhs.parameters
     if any(q.is_complex() for q in parameters):
         raise GradientError("ForwardDiffSensitivity takes real parameters only; use ReverseDiffAdjoint().")
-    rhs.functional(parameters)  # refuses parameters that cannot be reached
+    for function in rhs.functions:
+        function.functional(parameters)  # refuses parameters that cannot be reached
     sizes = [q.numel() for q in parameters]
     sensitivity = torch.cat([rhs.identity, rhs.u0.new_zeros(n, sum(sizes))], dim=1)
     total = sensitivity.new_zeros(n + sum(sizes))
@@ -187,16 +219,13 @@ def _chunks(steps: Sequence[Step], elements: int) -> Iterator[tuple[int, int]]:
             first = i
 
 
-def _replay(
-    method: Method, rhs: MappedRhs, *, dense: bool
-) -> Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """One step as a function of tensors: its final state and its stages."""
+def _replay(method: Method, rhs: MappedRhs, *, dense: bool) -> Callable[..., tuple[Tensor, Tensor]]:
+    """One step as a function of tensors: its final state and, where they are wanted, the stages of the dense output."""
 
-    def again(u: Tensor, t: Tensor, dt: Tensor, seen: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
+    def again(u: Tensor, t: Tensor, dt: Tensor, seen: Tensor, *hints: Tensor) -> tuple[Tensor, Tensor]:
         seeing = within(rhs, (seen[0], seen[1]))
-        step = method.replay(seeing, u, t, dt, hints.unbind())
-        ks = method.dense_stages(seeing, step) if dense else step.ks
-        return step.u1, torch.stack(ks)
+        step = method.replay(seeing, u, t, dt, hints)
+        return step.u1, torch.stack(method.dense_stages(seeing, step)) if dense else step.u1.unsqueeze(0)
 
     return again
 
@@ -221,10 +250,10 @@ class MappedPullback:
         n, count, method = rhs.numel, len(steps), steps[0].method
         self._rhs = rhs
         with torch.enable_grad():
-            u0, ts, dts, seen, hints = _stacked(steps, rhs)
-            again = _replay(method, MappedRhs(rhs, rhs.mappable()), dense=bool(points))
-            u1, ks = map_over(again, u0, ts, dts, seen, hints)
-            rhs.nf += count * ks.shape[1]
+            u0, ts, dts, seen, *hints = _stacked(steps, rhs)
+            again = _replay(method, MappedRhs(rhs), dense=bool(points))
+            u1, ks = map_over(again, u0, ts, dts, seen, *hints)
+            rhs.nf += count * max(len(steps[0].ks), ks.shape[1])
             flat = u1.reshape(count, n)
             rows = [_grad(flat[:, r].sum(), u0).reshape(count, n) for r in range(n)]
             self._outputs, self._vectors = [flat], []
@@ -310,14 +339,14 @@ def _reverse_one_by_one(
     return lam
 
 
-def _stacked(steps: Sequence[Step], rhs: RightHandSide) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Initial states (a leaf), times, step sizes, the times that may be seen `(S, 2)`, and stages of steps."""
+def _stacked(steps: Sequence[Step], rhs: RightHandSide) -> tuple[Tensor, ...]:
+    """Initial states (a leaf), times, step sizes, the times that may be seen `(S, 2)`, and every stage of steps."""
     ts, dts, seen = (
         torch.tensor(values, dtype=rhs.dtype, device=rhs.device)
         for values in ([step.t for step in steps], [step.dt for step in steps], [step.seen for step in steps])
     )
-    hints = torch.stack([torch.stack(step.ks) for step in steps])
-    return torch.stack([step.u0 for step in steps]).requires_grad_(), ts, dts, seen, hints
+    hints = [torch.stack(stages) for stages in zip(*(step.ks for step in steps), strict=True)]
+    return torch.stack([step.u0 for step in steps]).requires_grad_(), ts, dts, seen, *hints
 
 
 def _step_jacobians(steps: Sequence[Step], rhs: RightHandSide, thetas: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -326,14 +355,14 @@ def _step_jacobians(steps: Sequence[Step], rhs: RightHandSide, thetas: Sequence[
     dense = any(theta != 1.0 for theta in thetas)
     parameters = [q.detach().expand(count, *q.shape).clone().requires_grad_() for q in rhs.parameters]
     with torch.enable_grad():
-        u0, ts, dts, seen, hints = _stacked(steps, rhs)
+        u0, ts, dts, seen, *hints = _stacked(steps, rhs)
 
-        def again(u: Tensor, t: Tensor, dt: Tensor, seen: Tensor, hint: Tensor, *own: Tensor) -> tuple[Tensor, Tensor]:
-            mapped = MappedRhs(rhs, rhs.functional(list(own)))
-            return _replay(method, mapped, dense=dense)(u, t, dt, seen, hint)
+        def again(u: Tensor, t: Tensor, dt: Tensor, seen: Tensor, *more: Tensor) -> tuple[Tensor, Tensor]:
+            hint, own = more[: len(hints)], more[len(hints) :]
+            return _replay(method, MappedRhs(rhs, own), dense=dense)(u, t, dt, seen, *hint)
 
-        u1, ks = map_over(again, u0, ts, dts, seen, hints, *parameters)
-        rhs.nf += count * ks.shape[1]
+        u1, ks = map_over(again, u0, ts, dts, seen, *hints, *parameters)
+        rhs.nf += count * max(len(steps[0].ks), ks.shape[1])
         y = _dense_values(method, u0, u1, ks, dts, thetas) if dense else u1
         flat, inputs = y.reshape(count, n), [u0, *parameters]
         rows_a, rows_b = [], []

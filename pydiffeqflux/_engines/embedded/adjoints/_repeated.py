@@ -4,7 +4,7 @@ The step sizes are held fixed, as everywhere in reverse mode through the steps, 
 initial state and the parameters whose gradient `ReverseDiffAdjoint` returns.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -22,14 +22,19 @@ from ._save_points import save_points
 class _ConnectedRhs:
     """`f` of tensors of the user's graph, for steps that are part of it."""
 
-    def __init__(self, rhs: RightHandSide, call: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, rhs: RightHandSide, owners: Sequence[Tensor]) -> None:
         self.shape, self.dtype, self.device = rhs.shape, rhs.dtype, rhs.device
         self.mass = mass_product(rhs)
-        self._rhs, self._call = rhs, call
+        self._rhs = rhs
+        self._call, *self._others = (function.at_owners(owners) for function in rhs.functions)
 
     def __call__(self, u: Tensor, t: Time) -> Tensor:
         self._rhs.nf += 1
         return self._call(u, self._rhs.time(t))
+
+    def diffusion(self, u: Tensor, t: Time) -> Tensor:
+        (call,) = self._others
+        return call(u, self._rhs.time(t))
 
     def linearise(self, u: Tensor, t: Time, ahead: Time) -> tuple[Tensor, DenseJacobian, Tensor | None]:
         assert isinstance(t, float)
@@ -56,7 +61,7 @@ def gradients(
         # one tensor may be several inputs, and one input be computed from another: each has a gradient of its own
         inputs = [x.view_as(x) for x in inputs]
         start, *owners = inputs
-        connected = _ConnectedRhs(rhs, rhs.at_owners(owners))
+        connected = _ConnectedRhs(rhs, owners)
         u = rhs.space.to_real(start)
         outputs, vectors = [u for _ in at_start], [cotangents[row] for row in at_start]
         for i, old in enumerate(trajectory.steps):

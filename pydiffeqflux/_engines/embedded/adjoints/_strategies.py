@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from ...._algorithms import AbstractAlgorithm
+from ...._algorithms import AbstractAlgorithm, AbstractStochasticAlgorithm, ReversibleHeun
 from ...._errors import SolverError
 from ...._functions import RightHandSide
 from ...._sensealgs import (
@@ -20,7 +20,8 @@ from ...._sensealgs import (
 )
 from ..._base import RawSolution
 from ..._strategy import AbstractStrategy, Kept, S, look_up
-from . import _continuous, _discrete, _repeated
+from ..stochastic import ReversibleHeun as ReversibleHeunMethod
+from . import _continuous, _discrete, _repeated, _stochastic
 
 C = TypeVar("C", InterpolatingAdjoint, GaussAdjoint)
 """The sensealgs with checkpoints of the forward solve."""
@@ -30,7 +31,18 @@ Gradients = tuple[Tensor, list[Tensor]]
 
 
 class Strategy(AbstractStrategy[S]):
-    """What the embedded engine does for one sensealg."""
+    """What the embedded engine does for one sensealg.
+
+    Attributes:
+        stochastic: whether it is there for equations with noise.
+    """
+
+    stochastic: bool = False
+
+    def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
+        if isinstance(alg, AbstractStochasticAlgorithm) and not self.stochastic:
+            return f"{self.sensealg!r} is for equations without noise; use ReverseDiffAdjoint()."
+        return ""
 
     def taped(self, alg: AbstractAlgorithm, rhs: RightHandSide) -> bool:
         """Whether the forward solve records a graph for it."""
@@ -50,6 +62,8 @@ class Strategy(AbstractStrategy[S]):
 class WithoutGradient(Strategy[Any]):
     """A solve without a sensealg."""
 
+    stochastic = True
+
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         raise SolverError("this solution was computed without a sensealg.", raw.retcode)
 
@@ -57,15 +71,29 @@ class WithoutGradient(Strategy[Any]):
 class Reverse(Strategy[ReverseDiffAdjoint]):
     """Along the graph of a taped solve, else chunk by chunk through the steps."""
 
-    keep = Kept.STEPS
     repeats_draws = True
+    stochastic = True
+
+    def __init__(self, sensealg: ReverseDiffAdjoint) -> None:
+        super().__init__(sensealg)
+        self.keep = Kept.CHECKPOINTS if sensealg.checkpointing else Kept.STEPS
+
+    def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
+        if self.sensealg.checkpointing and isinstance(alg, ReversibleHeun):
+            return f"{self.sensealg!r} cannot make steps of {alg!r} again; use BacksolveAdjoint(), which undoes them."
+        return super().refuse(alg, mass_matrix=mass_matrix)
 
     def taped(self, alg: AbstractAlgorithm, rhs: RightHandSide) -> bool:
+        if self.sensealg.checkpointing:
+            return False
         # what is something else each time is evaluated once
-        return rhs.varies or _discrete.is_taped(alg, rhs.numel)
+        return rhs.varies or isinstance(alg, ReversibleHeun) or _discrete.is_taped(alg, rhs.numel)
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         record, rhs = raw.record, raw.spec.rhs
+        if self.sensealg.checkpointing:
+            assert record.checkpoints is not None
+            return _discrete.reverse_from_checkpoints(record.checkpoints, rhs, times, cotangents)
         if record.taped:
             return _discrete.tape(record.steps, record.u0, rhs, times, cotangents)
         return _discrete.reverse(record.steps, rhs, times, cotangents)
@@ -73,6 +101,8 @@ class Reverse(Strategy[ReverseDiffAdjoint]):
     def pull_back_with_graph(
         self, raw: RawSolution, times: Sequence[float], cotangents: Tensor, inputs: Sequence[Tensor]
     ) -> list[Tensor] | None:
+        if self.sensealg.checkpointing or isinstance(raw.spec.alg, ReversibleHeun):
+            return None
         steps, rhs = raw.record.steps, raw.spec.rhs
         # steps that draw other numbers are others; one Newton iteration from a solution has its first derivative only
         if rhs.varies or any(step.method.iterates for step in steps.steps):
@@ -84,6 +114,12 @@ class Forward(Strategy[ForwardDiffSensitivity]):
     """Sensitivities carried along the steps."""
 
     keep = Kept.STEPS
+    stochastic = True
+
+    def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
+        if isinstance(alg, ReversibleHeun):
+            return f"{self.sensealg!r} does not carry the second state of {alg!r}; use BacksolveAdjoint()."
+        return super().refuse(alg, mass_matrix=mass_matrix)
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         return _discrete.forward(raw.record.steps, raw.spec.rhs, times, cotangents)
@@ -100,7 +136,7 @@ class Continuous(Strategy[S]):
                 f"{self.sensealg!r} does not handle mass matrices on the embedded engine; use ReverseDiffAdjoint() or "
                 "ForwardDiffSensitivity()."
             )
-        return ""
+        return super().refuse(alg, mass_matrix=mass_matrix)
 
 
 class FromStates(Continuous[C]):
@@ -114,7 +150,18 @@ class FromStates(Continuous[C]):
 class Interpolating(FromStates[InterpolatingAdjoint]):
     """The adjoint of states and parameters together."""
 
+    stochastic = True
+
+    def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
+        if isinstance(alg, ReversibleHeun) and self.sensealg.checkpointing:
+            return f"{self.sensealg!r} cannot make steps of {alg!r} again; use BacksolveAdjoint(), which undoes them."
+        return super().refuse(alg, mass_matrix=mass_matrix)
+
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
+        if raw.spec.noise is not None:
+            forward, (t0, t1) = raw.record.forward, raw.spec.tspan
+            ends = [t1, *forward.breaks(t1, t0), t0]
+            return _stochastic.along_states(raw.spec, ends, forward.state, times, cotangents)
         return _continuous.interpolating(raw.spec, raw.record.forward, times, cotangents)
 
 
@@ -138,8 +185,19 @@ class Backsolve(Continuous[BacksolveAdjoint]):
     """The state and its adjoint, both solved backwards."""
 
     keep = Kept.ENDS
+    stochastic = True
+
+    def kept(self, alg: AbstractAlgorithm) -> Kept:
+        # checkpoints that nobody reads are the times of steps only
+        return Kept.CHECKPOINTS if isinstance(alg, AbstractStochasticAlgorithm) else Kept.ENDS
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
+        if raw.spec.noise is not None:
+            ends = list(raw.record.checkpoints.times)[::-1]
+            method = raw.record.method
+            if isinstance(method, ReversibleHeunMethod):
+                return _stochastic.undo(raw.spec, method, ends, raw.record.u_end, times, cotangents)
+            return _stochastic.backsolve(raw.spec, ends, raw.record.u_end, times, cotangents)
         saved = dict(zip(raw.t, raw.u, strict=True)) | {raw.spec.tspan[1]: raw.record.u_end}
         return _continuous.backsolve(raw.spec, times, cotangents, saved, self.sensealg)
 

@@ -1,0 +1,145 @@
+"""What all stochastic methods have in common."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ...._controllers import PIController
+from ...._noise import BrownianPath, NoiseLayout
+from .._norm import ErrorNorm
+from .._protocols import Rhs, Time
+from .._step import Method, Step
+
+MARGIN = 64
+"""Steps are at least so many times longer than the times that the path can tell apart."""
+
+
+class StochasticRhs(Rhs, Protocol):
+    """A right-hand side with a diffusion."""
+
+    def diffusion(self, u: Tensor, t: Time) -> Tensor: ...
+
+
+class StochasticMethod(Method):
+    """A one-step method driven by a Brownian path.
+
+    The stages of its steps, which a gradient is given again, are the increments that the path had there. Between the
+    ends of steps the dense output is a straight line.
+
+    Arguments:
+        path: the noise.
+        layout: how it enters.
+        norm: the norm of the error estimate.
+
+    Attributes:
+        needs_area: whether steps need the space-time Lévy area as well.
+    """
+
+    order = 1
+    error_order: Any
+    stages_are_derivatives = False
+    controller = PIController(qmin=0.2, qmax=1.125)
+    needs_area: bool = False
+    _dense = ((1.0,),)
+
+    def __init__(self, path: BrownianPath, layout: NoiseLayout, norm: ErrorNorm) -> None:
+        self._path, self._layout, self._norm = path, layout, norm
+
+    # ---- what a method is
+
+    @abstractmethod
+    def advance(self, rhs: StochasticRhs, u: Tensor, t: Time, dt: Time, noise: Sequence[Tensor], step: Step) -> Tensor:
+        """The state at the end of a step.
+
+        Arguments:
+            rhs: drift and diffusion.
+            u: the state at its start.
+            t: its start.
+            dt: its size.
+            noise: the increment, spread against the state, and the area where the method needs it.
+            step: takes an error estimate where it says `estimated`.
+        """
+
+    def step(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, carry: Any) -> Step:
+        return self._make(rhs, u, t, dt, self.draw(float(t), float(dt)), estimate=self._norm.steers and self.adaptive)
+
+    def replay(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, ks: Sequence[Tensor]) -> Step:
+        return self._make(rhs, u, t, dt, list(ks), estimate=False)
+
+    def _make(self, rhs: Any, u: Tensor, t: Time, dt: Time, ks: list[Tensor], *, estimate: bool) -> Step:
+        step = Step(self, t, dt, u, u, ks)
+        step.estimated = estimate
+        step.u1 = self.advance(rhs, u, t, dt, [self._layout.spread(w) for w in ks], step)
+        return step
+
+    # ---- what they are made of
+
+    def draw(self, t: float, dt: float) -> list[Tensor]:
+        """The noise of a step."""
+        if self.needs_area:
+            return list(self._path.increment_and_area(t, t + dt))
+        return [self._path.increment(t, t + dt)]
+
+    def g(self, rhs: StochasticRhs, u: Tensor, t: Time) -> Tensor:
+        """The diffusion as a coefficient of spread increments."""
+        return self._layout.coefficient(rhs.diffusion(u, t))
+
+    def times(self, g: Tensor, w: Tensor) -> Tensor:
+        """The product of a coefficient and spread increments."""
+        return self._layout.product(g, w)
+
+    # ---- what the integrator asks for
+
+    def start(self, k1: Tensor) -> None:
+        return None
+
+    def error(self, step: Step, norm: ErrorNorm) -> float:
+        assert step.estimate is not None
+        return norm(step.estimate, step.u0, step.u1)
+
+    def eigenvalue(self, step: Step) -> float:
+        raise NotImplementedError("stochastic methods do not watch the stiffness of a problem")
+
+    def dense_stages(self, rhs: Rhs, step: Step) -> list[Tensor]:
+        return [step.u1 - step.u0]
+
+    def round_step(self, t: float, dt: float) -> float:
+        """A step that ends where the path costs less."""
+        return self._path.near(t, dt) - t if self._norm.steers and self.adaptive else dt
+
+    @property
+    def smallest_step(self) -> float:
+        return MARGIN * self._path.resolution
+
+    def first_step(
+        self, rhs: Any, u: Tensor, t: float, k1: Tensor, direction: float, span: float, norm: ErrorNorm
+    ) -> float:
+        """As for ordinary equations, with the largest derivative that drift and noise are likely to have together.
+
+        Source: StochasticDiffEq.jl's `sde_determine_initdt`, after Hairer, Nørsett, Wanner, *Solving ODEs I*, II.4.
+        """
+
+        def size(g: Tensor) -> Tensor:
+            return g.abs() if self._layout.is_elementwise else g.abs().sum(-1)
+
+        g0 = self.g(rhs, u, t)
+        d0 = norm(u, u, u)
+        d1 = norm(k1.abs() + 3.0 * size(g0), u, u)
+        h0 = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
+        h0 = min(h0, span)
+        moved = torch.add(u, k1, alpha=direction * h0)
+        k2 = rhs(moved, t + direction * h0)
+        d2 = norm((k2 - k1).abs() + size(self.g(rhs, moved, t + direction * h0) - g0), u, u) / h0
+        if not math.isfinite(d2):
+            return direction * h0
+        h1 = max(1e-6, h0 * 1e-3) if max(d1, d2) <= 1e-15 else 10.0 ** (-(2.0 + math.log10(max(d1, d2))) / 1.5)
+        return direction * min(100.0 * h0, h1, span)
+
+
+def root(dt: Time) -> Any:
+    """The square root of the size of a step."""
+    return dt.abs().sqrt() if isinstance(dt, Tensor) else math.sqrt(abs(dt))
