@@ -1,3 +1,5 @@
 """Layers for networks: modules whose forward pass solves a differential equation."""
 
 from ._neural_ode import NeuralODE as NeuralODE
+from ._neural_sde import NeuralDSDE as NeuralDSDE
+from ._neural_sde import NeuralSDE as NeuralSDE
