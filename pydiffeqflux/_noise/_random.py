@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 
 class Stream(IntEnum):
@@ -15,6 +15,7 @@ class Stream(IntEnum):
 
 
 _WORD = 1 << 64
+_DOUBLE = np.dtype(np.float64)
 
 
 class KeyedNormals:
@@ -29,9 +30,10 @@ class KeyedNormals:
     def __init__(self, seed: int) -> None:
         self._key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
 
-    def __call__(self, stream: int, index: int, shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> NDArray:
+    def __call__(self, stream: int, index: int, shape: tuple[int, ...], dtype: np.dtype = _DOUBLE) -> NDArray:
         """Numbers of a shape, float32 or float64, for the key `(stream, index)`."""
         # the generator itself counts in the first two words
         counter = np.array([0, 0, index % _WORD, stream], dtype=np.uint64)
         generator = np.random.Generator(np.random.Philox(key=self._key, counter=counter))
-        return np.asarray(generator.standard_normal(shape, dtype=dtype))
+        kind = np.float32 if dtype == np.float32 else np.float64
+        return np.asarray(generator.standard_normal(shape, dtype=kind))

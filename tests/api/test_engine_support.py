@@ -56,13 +56,17 @@ def test_the_docstring_says_which_engine(cls):
 
 
 def test_the_page_of_algorithms_shows_the_declarations():
-    assert algs.algorithm_table() in (ROOT / "docs/algorithms.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/algorithms.md").read_text(encoding="utf-8")
+    assert algs.algorithm_table() in page
+    assert algs.stochastic_algorithm_table() in page
 
 
 def test_the_readme_names_the_methods_of_the_embedded_engine():
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     cells = [line.split("|")[2] for line in lines if line.startswith(("| explicit methods |", "| stiff methods |"))]
     assert set(re.findall(r"`(\w+)`", " ".join(cells))) == names(algs.algorithms_of("embedded"))
+    (noise,) = (line.split("|")[2] for line in lines if line.startswith("| methods for noise"))
+    assert set(re.findall(r"`(\w+)`", noise)) == names(algs.stochastic_algorithms())
 
 
 def test_facts_that_both_engines_read():

@@ -33,6 +33,11 @@ from ._strategy import Pullback, Strategy, WithoutGradient, eager
 
 # ---- the steps of the forward solve
 
+_NO_CHECKPOINTS = (
+    "ReverseDiffAdjoint(checkpointing=True) is there on the embedded engine; leave checkpointing out, or use "
+    "GaussAdjoint(checkpointing=True)."
+)
+
 
 class ReversedSteps(Strategy[ReverseDiffAdjoint]):
     """Our own reverse mode through the steps, for torch functions."""
@@ -40,6 +45,8 @@ class ReversedSteps(Strategy[ReverseDiffAdjoint]):
     keep = Kept.STEPS
 
     def refuse(self, alg: algs.AbstractAlgorithm, *, mass_matrix: bool) -> str:
+        if self.sensealg.checkpointing:
+            return _NO_CHECKPOINTS
         if can_reverse(alg):
             return ""
         known = ", ".join(f"{cls.__name__}()" for cls in reversible())
@@ -97,6 +104,13 @@ class Recorded(ThroughSolver[S]):
                 "KenCarp4(), FBDF(), or GaussAdjoint()."
             )
         return ""
+
+
+class RecordedByReverseDiff(Recorded[ReverseDiffAdjoint]):
+    """By ReverseDiff.jl."""
+
+    def refuse(self, alg: algs.AbstractAlgorithm, *, mass_matrix: bool) -> str:
+        return _NO_CHECKPOINTS if self.sensealg.checkpointing else super().refuse(alg, mass_matrix=mass_matrix)
 
 
 class Tracker(Recorded[TrackerAdjoint]):
@@ -280,7 +294,7 @@ STRATEGIES: dict[type[AbstractSensealg], Entry] = {
     BacksolveAdjoint: Entry(Backsolve, Backsolve),
     ForwardDiffSensitivity: Entry(JuliaCodeOnly, ThroughSolver),
     ForwardSensitivity: Entry(JuliaCodeOnly, SensitivityEquations),
-    ReverseDiffAdjoint: Entry(ReversedSteps, Recorded),
+    ReverseDiffAdjoint: Entry(ReversedSteps, RecordedByReverseDiff),
     TrackerAdjoint: Entry(JuliaCodeOnly, Tracker),
 }
 """The sensealgs of this engine."""

@@ -55,6 +55,7 @@ class ImplicitEulerMaruyama(StochasticMethod):
         z = _implicit_derivative(rhs, known, step.ks[1].detach(), t + dt, gdt)
         u1 = known + gdt * z
         if step.estimated:
+            assert k is not None
             with torch.no_grad():
                 drift = 0.5 * dt * (z - k)
                 if self._smoother is not None:  # stiff components, which are damped, would dominate it

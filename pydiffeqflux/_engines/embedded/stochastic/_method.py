@@ -48,6 +48,7 @@ class StochasticMethod(Method):
 
     def __init__(self, path: BrownianPath, layout: NoiseLayout, norm: ErrorNorm) -> None:
         self._path, self._layout, self._norm = path, layout, norm
+        self.smallest_step = MARGIN * path.resolution
 
     # ---- what a method is
 
@@ -110,10 +111,6 @@ class StochasticMethod(Method):
     def round_step(self, t: float, dt: float) -> float:
         """A step that ends where the path costs less."""
         return self._path.near(t, dt) - t if self._norm.steers and self.adaptive else dt
-
-    @property
-    def smallest_step(self) -> float:
-        return MARGIN * self._path.resolution
 
     def first_step(
         self, rhs: Any, u: Tensor, t: float, k1: Tensor, direction: float, span: float, norm: ErrorNorm
