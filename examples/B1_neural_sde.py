@@ -49,9 +49,10 @@ def main() -> None:
     mean, var = moments(data)
 
     drift = nn.Sequential(Cube(), nn.Linear(2, 50), nn.Tanh(), nn.Linear(50, 2))
-    for linear in (drift[1], drift[3]):
-        nn.init.normal_(linear.weight, std=0.1)  # u³ is up to 8: start small
-        nn.init.zeros_(linear.bias)
+    for part in drift:
+        if isinstance(part, nn.Linear):  # u³ is up to 8: start small
+            nn.init.normal_(part.weight, std=0.1)
+            nn.init.zeros_(part.bias)
     diffusion = nn.Linear(2, 2)
     layer = de.NeuralDSDE(drift, diffusion, (0.0, 1.0), de.EM(), dt=DT, saveat=TIMES, engine="embedded")
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)

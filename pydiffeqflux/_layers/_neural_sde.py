@@ -78,8 +78,8 @@ class NeuralDSDE(_StochasticLayer):
     Engines: embedded. Source: DiffEqFlux.jl's `NeuralDSDE`.
 
     >>> import torch
-    >>> from pydiffeqflux import SOSRI
-    >>> layer = NeuralDSDE(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), (0.0, 1.0), SOSRI(), saveat=[0.5, 1.0])
+    >>> from pydiffeqflux import EM
+    >>> layer = NeuralDSDE(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), (0.0, 1.0), EM(), dt=0.1, saveat=[0.5, 1.0])
     >>> layer(torch.zeros(5, 2)).u.shape
     torch.Size([2, 5, 2])
     """
@@ -116,8 +116,8 @@ class NeuralSDE(_StochasticLayer):
     Engines: embedded. Source: DiffEqFlux.jl's `NeuralSDE`, where columns follow each other.
 
     >>> import torch
-    >>> from pydiffeqflux import LambaEM
-    >>> layer = NeuralSDE(torch.nn.Linear(2, 2), torch.nn.Linear(2, 6), (0.0, 1.0), 3, LambaEM(), saveat=[1.0])
+    >>> from pydiffeqflux import EM
+    >>> layer = NeuralSDE(torch.nn.Linear(2, 2), torch.nn.Linear(2, 6), (0.0, 1.0), 3, EM(), dt=0.1, saveat=[1.0])
     >>> layer(torch.zeros(5, 2)).u.shape
     torch.Size([1, 5, 2])
     """

@@ -45,9 +45,10 @@ def test_the_julia_engine_has_what_is_declared():
 def test_every_exported_algorithm_is_in_the_catalogue():
     exported = {cls for cls in vars(de).values() if isinstance(cls, type) and issubclass(cls, de.AbstractAlgorithm)}
     others = {
-        de.AbstractAlgorithm, de.AbstractExplicitRK, de.AutoAlgSwitch, de.DefaultODEAlgorithm, de.JuliaAlgorithm
+        de.AbstractAlgorithm, de.AbstractExplicitRK, de.AutoAlgSwitch, de.DefaultODEAlgorithm, de.JuliaAlgorithm,
+        de.AbstractStochasticAlgorithm, de.DefaultSDEAlgorithm,
     }  # fmt: skip
-    assert exported - others == set(ALL)
+    assert exported - others == {*ALL, *algs.stochastic_algorithms()}
 
 
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)

@@ -112,6 +112,9 @@ class RecordedByReverseDiff(Recorded[ReverseDiffAdjoint]):
     def refuse(self, alg: algs.AbstractAlgorithm, *, mass_matrix: bool) -> str:
         return _NO_CHECKPOINTS if self.sensealg.checkpointing else super().refuse(alg, mass_matrix=mass_matrix)
 
+    def options(self) -> dict[str, Any]:
+        return {}  # Julia's has none
+
 
 class Tracker(Recorded[TrackerAdjoint]):
     """By Tracker.jl."""
