@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# One process a core; tests that lie side by side share what is traced and compiled, so each takes a run of them.
+PARALLEL := --numprocesses auto --dist worksteal
 
 .PHONY: demo test test-slow test-julia lint bench clean
 
@@ -10,10 +12,10 @@ demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(PARALLEL)
 
 # Needs network the first time, unless PYTHON_JULIACALL_EXE and PYTHON_JULIACALL_PROJECT name a Julia that is there.
 test-julia: $(READY)

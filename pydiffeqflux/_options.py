@@ -59,9 +59,9 @@ class SolveOptions:
     verbose: bool
     compile: bool | None = None
 
-    def stops_after(self, t0: float) -> list[float]:
-        """All times but the start that a solve may have to stop or save at, in the direction of integration."""
-        times = {*self.tstops, *self.d_discontinuities, *(self.saveat or ())} - {t0}
+    def stops_after(self, t0: float, *, saved: bool) -> list[float]:
+        """The times after the start that steps must end at, in order; with `saved` those to save at as well."""
+        times = {*self.tstops, *self.d_discontinuities, *(self.saveat or () if saved else ())} - {t0}
         return sorted(times, reverse=any(t < t0 for t in times))
 
 

@@ -199,9 +199,7 @@ def _specify(
     rhs = engine.prepare(prob, options)
     rhs.u0_requires_grad |= times.start is not None  # the solution moves with it as it does with u0
     fixed = None if options.adaptive and alg.is_adaptive else options.dt
-    spec = SolveSpec(
-        rhs, prob.tspan, alg, None, options, prob.path(rhs, seed, fixed, options.stops_after(prob.tspan[0]))
-    )
+    spec = SolveSpec(rhs, prob.tspan, alg, None, options, prob.path(rhs, seed, fixed, options))
     if not (torch.is_grad_enabled() and (rhs.u0_requires_grad or rhs.parameters or times.require_gradient)):
         return spec
     if rhs.u0_requires_grad or rhs.parameters:

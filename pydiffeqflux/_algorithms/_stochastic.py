@@ -19,12 +19,14 @@ class AbstractStochasticAlgorithm(AbstractAlgorithm):
     Attributes:
         strong_order: order of convergence of single paths, for the noise that the method is made for.
         weak_order: order of convergence of means.
-        interprets: the integral that it solves for.
+        integral: the one that it solves for, where that is no option.
         kinds: the noise that it is made for.
         additive: whether the diffusion must not depend on the state.
     """
 
+    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     order: ClassVar[int] = 1
+    integral: ClassVar[Interpretation] = "ito"
     strong_order: ClassVar[float]
     weak_order: ClassVar[float] = 1.0
     kinds: ClassVar[frozenset[NoiseKind]] = frozenset(NoiseKind)
@@ -33,7 +35,8 @@ class AbstractStochasticAlgorithm(AbstractAlgorithm):
 
     @property
     def interprets(self) -> Interpretation:
-        return "ito"
+        """The integral that this choice of the method solves for."""
+        return self.integral
 
     def refuse(self, layout: NoiseLayout, depends_on_state: bool | None) -> str:
         """Why it cannot be used with a noise, as a sentence with what to use instead; empty where it can.
@@ -68,7 +71,6 @@ class EM(AbstractStochasticAlgorithm):
     """
 
     split: bool = True
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     is_adaptive: ClassVar[bool] = False
     strong_order: ClassVar[float] = 0.5
 
@@ -85,7 +87,6 @@ class LambaEM(AbstractStochasticAlgorithm):
     """
 
     split: bool = True
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     strong_order: ClassVar[float] = 0.5
 
 
@@ -96,13 +97,9 @@ class EulerHeun(AbstractStochasticAlgorithm):
     Engines: embedded. Source: StochasticDiffEq.jl's method of this name.
     """
 
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     is_adaptive: ClassVar[bool] = False
     strong_order: ClassVar[float] = 0.5
-
-    @property
-    def interprets(self) -> Interpretation:
-        return "stratonovich"
+    integral: ClassVar[Interpretation] = "stratonovich"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,6 @@ class RKMil(AbstractStochasticAlgorithm):
     """
 
     interpretation: Interpretation = "ito"
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     strong_order: ClassVar[float] = 1.0
     kinds: ClassVar[frozenset[NoiseKind]] = _ELEMENTWISE
 
@@ -142,7 +138,6 @@ class AbstractRossler(AbstractStochasticAlgorithm):
     """
 
     tableau: ClassVar[tab.RosslerTableau]
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     strong_order: ClassVar[float] = 1.5
     weak_order: ClassVar[float] = 2.0
 
@@ -154,7 +149,6 @@ class SRIW1(AbstractRossler):
     Engines: embedded. References: Rößler 2010.
     """
 
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     tableau: ClassVar[tab.RosslerTableau] = tab.SRIW1
     kinds: ClassVar[frozenset[NoiseKind]] = _ELEMENTWISE
 
@@ -166,7 +160,6 @@ class SOSRI(AbstractRossler):
     For diagonal or scalar noise. Engines: embedded. References: Rackauckas, Nie 2020.
     """
 
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     tableau: ClassVar[tab.RosslerTableau] = tab.SOSRI
     kinds: ClassVar[frozenset[NoiseKind]] = _ELEMENTWISE
 
@@ -178,7 +171,6 @@ class SRA1(AbstractRossler):
     Engines: embedded. References: Rößler 2010.
     """
 
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     tableau: ClassVar[tab.RosslerTableau] = tab.SRA1
     additive: ClassVar[bool] = True
 
@@ -190,7 +182,6 @@ class SOSRA(AbstractRossler):
     Engines: embedded. References: Rackauckas, Nie 2020.
     """
 
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     tableau: ClassVar[tab.RosslerTableau] = tab.SOSRA
     additive: ClassVar[bool] = True
 
@@ -209,7 +200,6 @@ class ImplicitEM(AbstractStochasticAlgorithm):
     """
 
     theta: float = 1.0
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     is_stiff: ClassVar[bool] = True
     strong_order: ClassVar[float] = 0.5
 
@@ -228,13 +218,9 @@ class ReversibleHeun(AbstractStochasticAlgorithm):
     Engines: embedded. References: Kidger, Foster, Li, Lyons 2021, *Efficient and accurate gradients for neural SDEs*.
     """
 
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     is_adaptive: ClassVar[bool] = False
     strong_order: ClassVar[float] = 0.5
-
-    @property
-    def interprets(self) -> Interpretation:
-        return "stratonovich"
+    integral: ClassVar[Interpretation] = "stratonovich"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +234,6 @@ class DefaultSDEAlgorithm(AbstractStochasticAlgorithm):
     | general | `LambaEM()` |
     """
 
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     strong_order: ClassVar[float] = 1.5
 
 

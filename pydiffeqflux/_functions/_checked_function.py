@@ -187,15 +187,19 @@ class CheckedFunction:
 
     def depends_on_inputs(self) -> bool:
         """Whether other states and parameters give another output, at one of three times."""
-        u, (t0, t1) = self.u0, self.tspan
         try:
             other = self.functional([moved(q.detach()) for q in self.parameters])
         except GradientError:
             other = self._call
+        return self._differs(other, moved(self.u0))
+
+    def _differs(self, other: Callable[[Tensor, Tensor], Tensor], state: Tensor) -> bool:
+        """Whether another function of another state is not what this one is of its own, at one of three times."""
+        t0, t1 = self.tspan
         with torch.no_grad():
             return any(
-                not torch.equal(self._call(u.clone(), self.time(t)), other(moved(u), self.time(t)))
-                for t in (t0, 0.5 * (t0 + t1), t1)
+                not torch.equal(self._call(self.u0.clone(), t), other(state.clone(), t))
+                for t in map(self.time, (t0, 0.5 * (t0 + t1), t1))
             )
 
     # ---- what the gradient is of

@@ -3,7 +3,6 @@
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .._noise import NoiseLayout
@@ -42,13 +41,7 @@ class Diffusion(CheckedFunction):
     @cached_property
     def depends_on_state(self) -> bool:
         """Whether the noise is not additive: other states, close and far, give other values at one of three times."""
-        u, (t0, t1) = self.u0, self.tspan
-        with torch.no_grad():
-            return any(
-                not torch.equal(self.unchecked(u.clone(), time), self.unchecked(other.clone(), time))
-                for time in map(self.time, (t0, 0.5 * (t0 + t1), t1))
-                for other in (moved(u), 2.0 * u + 1.0)
-            )
+        return any(self._differs(self._call, state) for state in (moved(self.u0), 2.0 * self.u0 + 1.0))
 
     def _judge_output(self, k: Tensor) -> None:
         layout = None

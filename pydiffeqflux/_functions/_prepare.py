@@ -55,11 +55,8 @@ def prepare_right_hand_side(
     parameters = Parameters(p, differentiate=torch.is_grad_enabled())
     if isinstance(function, JuliaSource):
         return SourceRightHandSide(u0, tspan, mass_matrix, function, parameters)
-
-    def make(u0: Tensor, tspan: tuple[float, float], *parts: Any, **found: Any) -> RightHandSide:
-        return RightHandSide(u0, tspan, mass_matrix, *parts, **found)
-
-    rhs = _prepare(_Preparation(function, u0, tspan, parameters, make), traced=traced)
+    rhs = _prepare(_Preparation(function, u0, tspan, parameters, RightHandSide), traced=traced)
+    rhs.mass_matrix = mass_matrix
     if diffusion is not None:
         rhs.diffusion = _prepare(_Preparation(diffusion, u0, tspan, parameters, Diffusion), traced=traced)
         rhs.diffusion.find_layout()
@@ -114,7 +111,7 @@ class _Preparation(Generic[F]):
     u0: Tensor
     tspan: tuple[float, float]
     parameters: Parameters
-    make: Callable[..., F]
+    kind: type[F]
 
     def may_have_gradient(self, connection: Connection | None) -> bool:
         """Whether a gradient can be wanted: something that requires one is there, or may be reached later."""
@@ -162,4 +159,4 @@ class _Preparation(Generic[F]):
         device = self.u0.device.type
         if torch.is_autocast_enabled(device):
             evaluation = AutocastEvaluation(evaluation, device)
-        return self.make(self.u0, self.tspan, self.function, evaluation, self.parameters, **found)
+        return self.kind(self.u0, self.tspan, self.function, evaluation, self.parameters, **found)

@@ -1,8 +1,7 @@
 """The right-hand side of a problem: a checked function of a real state, and its derivatives."""
 
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,9 +10,6 @@ from .._errors import GradientError, GradientWarning
 from ._checked_function import CheckedFunction
 from ._derivatives import batched_vjp, directional_derivative, graph_nodes, pull_back
 from ._diffusion import Diffusion
-from ._evaluation import AbstractEvaluation
-from ._parameters import Parameters
-from ._pure import Refusal, Snapshot
 
 
 class RightHandSide(CheckedFunction):
@@ -23,25 +19,14 @@ class RightHandSide(CheckedFunction):
         mass_matrix: that of the problem.
         diffusion: what multiplies the noise, `None` where there is none.
         njac: Jacobians so far.
+        time_by_differences: set where autograd does not see how `f` depends on time.
     """
 
-    def __init__(
-        self,
-        u0: Tensor,
-        tspan: tuple[float, float],
-        mass_matrix: Tensor | None,
-        function: Callable[..., Any],
-        evaluation: AbstractEvaluation,
-        parameters: Parameters,
-        snapshot: Snapshot | None = None,
-        refusal: Refusal | None = None,
-    ) -> None:
-        super().__init__(u0, tspan, function, evaluation, parameters, snapshot, refusal)
-        self.mass_matrix = mass_matrix
-        self.njac = 0
-        self.diffusion: Diffusion | None = None
-        self.time_by_differences = False  # set where autograd does not see how f depends on time
-        self._eye: Tensor | None = None
+    mass_matrix: Tensor | None = None
+    diffusion: Diffusion | None = None
+    njac: int = 0
+    time_by_differences: bool = False
+    _eye: Tensor | None = None
 
     @property
     def functions(self) -> tuple[CheckedFunction, ...]:

@@ -29,7 +29,8 @@ class SourceRightHandSide(RightHandSide):
         source: JuliaSource,
         parameters: Parameters,
     ) -> None:
-        super().__init__(u0, tspan, mass_matrix, source, _InJulia(source), parameters)
+        super().__init__(u0, tspan, source, _InJulia(source), parameters)
+        self.mass_matrix = mass_matrix
         self.code = source.code
         # what the code uses is not known; it is taken to use everything
         self.connection = Connection(uses_state=True, leaves=parameters.tensors)

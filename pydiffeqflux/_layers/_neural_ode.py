@@ -56,7 +56,6 @@ class NeuralODE(nn.Module):
         super().__init__()
         # In a tuple it is not registered as a submodule: the parameters belong to `model` alone.
         self._dynamics = (Dynamics(model, time_dependent),)
-        self._time_dependent = time_dependent
         self.model = model
         self.tspan = tuple(t if isinstance(t, Tensor) else float(t) for t in tspan)
         self.alg = alg
@@ -69,10 +68,7 @@ class NeuralODE(nn.Module):
 
     def _current_dynamics(self) -> Dynamics:
         """The right-hand side of `model`, which may have been replaced."""
-        dynamics = self._dynamics[0]
-        if dynamics.model is not self.model:
-            dynamics = Dynamics(self.model, self._time_dependent)
-            self._dynamics = (dynamics,)
+        (dynamics,) = self._dynamics = (self._dynamics[0].following(self.model),)
         return dynamics
 
     @eager

@@ -22,7 +22,7 @@ class _StochasticLayer(nn.Module):
         drift: nn.Module,
         diffusion: nn.Module,
         tspan: Sequence[float],
-        alg: AbstractAlgorithm | None,
+        alg: AbstractAlgorithm | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__()
@@ -33,18 +33,11 @@ class _StochasticLayer(nn.Module):
         self.alg = alg
         self.kwargs = kwargs
 
-    def _current(self) -> tuple[Dynamics, Dynamics]:
+    def _functions(self) -> tuple[nn.Module, nn.Module]:
         """Drift and diffusion as functions, of the networks that there are now."""
         f, g = self._dynamics
-        if f.model is not self.drift:
-            f = Dynamics(self.drift, None)
-        if g.model is not self.diffusion:
-            g = Dynamics(self.diffusion, None)
-        self._dynamics = f, g
-        return f, g
-
-    def _functions(self) -> tuple[Any, Any]:
-        return self._current()
+        self._dynamics = f.following(self.drift), g.following(self.diffusion)
+        return self._dynamics
 
     @eager
     def forward(self, u0: Tensor, **kwargs: Any) -> Solution:
@@ -83,16 +76,6 @@ class NeuralDSDE(_StochasticLayer):
     >>> layer(torch.zeros(5, 2)).u.shape
     torch.Size([2, 5, 2])
     """
-
-    def __init__(
-        self,
-        drift: nn.Module,
-        diffusion: nn.Module,
-        tspan: Sequence[float],
-        alg: AbstractAlgorithm | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(drift, diffusion, tspan, alg, **kwargs)
 
 
 class NeuralSDE(_StochasticLayer):
@@ -137,8 +120,8 @@ class NeuralSDE(_StochasticLayer):
         self.nbrown = nbrown
         self._matrix: tuple[_Matrix, ...] = ()
 
-    def _functions(self) -> tuple[Any, Any]:
-        f, g = self._current()
+    def _functions(self) -> tuple[nn.Module, nn.Module]:
+        f, g = super()._functions()
         if not self._matrix or self._matrix[0].dynamics is not g:
             self._matrix = (_Matrix(g, self.nbrown),)
         return f, self._matrix[0]
@@ -151,7 +134,7 @@ class NeuralSDE(_StochasticLayer):
 class _Matrix(nn.Module):
     """A diffusion whose network returns a matrix in one row."""
 
-    def __init__(self, dynamics: Dynamics, nbrown: int) -> None:
+    def __init__(self, dynamics: nn.Module, nbrown: int) -> None:
         super().__init__()
         self.dynamics, self.nbrown = dynamics, nbrown
 

@@ -46,13 +46,14 @@ class BrownianPath:
 
     Attributes:
         t0, dt, restarts, shape, seed, dtype, device: as given.
+        resolution: times that are not further apart than this may be taken for the same.
 
     Raises:
         InvalidOptionError: an argument cannot be used.
 
-    Engines: both. References: Foster, Lyons, Oberhauser 2020, *An optimal polynomial approximation of Brownian motion*;
-    Jelinčič, Foster, Kidger 2024, *Single-seed generation of Brownian paths and integrals for adaptive and high order
-    SDE solvers*.
+    Engines: embedded. References: Foster, Lyons, Oberhauser 2020, *An optimal polynomial approximation of Brownian
+    motion*; Jelinčič, Foster, Kidger 2024, *Single-seed generation of Brownian paths and integrals for adaptive and
+    high order SDE solvers*.
 
     >>> path = BrownianPath((0.0, 1.0), (3,), seed=1)
     >>> late = path(0.9)
@@ -83,7 +84,7 @@ class BrownianPath:
             raise InvalidOptionError("restarts must be finite, strictly increase, and be later than the start.")
         self.t0, self.dt = t0, width
         self._cells: Cells = UniformCells(t0, width, self.restarts, self.shape, self._normals, _DTYPES[dtype])
-        self._resolution = width / TICKS
+        self.resolution = width / TICKS
         self._given: tuple[Any, Any] | None = None
 
     @classmethod
@@ -128,7 +129,7 @@ class BrownianPath:
         widths = np.diff(times)
         path.t0, path.dt, path.restarts = float(times[0]), float(widths.max()), ()
         path._cells = GivenCells(times, values.numpy(force=True), path._normals, _DTYPES[values.dtype])
-        path._resolution = float(widths.min()) / TICKS
+        path.resolution = float(widths.min()) / TICKS
         path._given = (times, values.cpu())
         return path
 
@@ -149,11 +150,6 @@ class BrownianPath:
         """Whether it goes through given values."""
         return self._given is not None
 
-    @property
-    def resolution(self) -> float:
-        """Times that are not further apart than this may be taken for the same."""
-        return self._resolution
-
     def __repr__(self) -> str:
         if self._given is not None:
             return f"BrownianPath.from_values({len(self._given[0])} times, shape={tuple(self.shape)}, seed={self.seed})"
@@ -173,22 +169,23 @@ class BrownianPath:
 
     def increment(self, a: float, b: float) -> Tensor:
         """W(b) - W(a)."""
-        (i, x), (j, y) = self._tick(a), self._tick(b)
+        start, end = (i, x), (j, y) = self._tick(a), self._tick(b)
         if x == 0 and y == 0 and i <= j:
             cells = self._cells.increments(i, j)
             return self._tensor(cells[0] if len(cells) == 1 else cells.sum(axis=0))
-        return self._tensor(self._motion(a, b).w)
+        return self._tensor(self._motion(start, end).w)
 
     def increment_and_area(self, a: float, b: float) -> tuple[Tensor, Tensor]:
         """W(b) - W(a), and the space-time Lévy area: the mean of W over the interval less that of its ends.
 
         The latter is independent of the increment and has variance `|b - a| / 12`.
         """
-        (i, x), (j, y) = self._tick(a), self._tick(b)
+        start, end = (i, x), (j, y) = self._tick(a), self._tick(b)
         if x == 0 and y == 0 and j == i + 1:
-            return self._tensor(self._cells.increments(i, j)[0]), self._tensor(self._cells.areas(i, j)[0])
-        motion = self._motion(a, b)
-        length = abs(self._time(*self._tick(b)) - self._time(*self._tick(a)))
+            w, h = self._cell(i)
+            return self._tensor(w), self._tensor(h)
+        motion = self._motion(start, end)
+        length = abs(self._time(*end) - self._time(*start))
         if length == 0.0:
             return self._tensor(motion.w), self._tensor(0.0 * motion.w)
         return self._tensor(motion.w), self._tensor(motion.integral / length - 0.5 * motion.w)
@@ -198,7 +195,7 @@ class BrownianPath:
         if self.is_given or self.restarts or not math.isfinite(dt):
             return t + dt
         grain = self.dt
-        while grain > self._resolution and _FINE * grain > abs(dt):
+        while grain > self.resolution and _FINE * grain > abs(dt):
             grain /= 8.0
         return self.t0 + round((t + dt - self.t0) / grain) * grain
 
@@ -223,17 +220,18 @@ class BrownianPath:
         if bridge is None:
             if len(self._bridges) > 1:
                 self._bridges.pop(next(iter(self._bridges)))
-            w, h = (
-                cells(index, index + 1)[0].astype(np.float64) for cells in (self._cells.increments, self._cells.areas)
-            )
+            w, h = (values.astype(np.float64) for values in self._cell(index))
             bridge = self._bridges[index] = Bridge(self._normals, index, self._cells.width(index), w, h)
         return bridge.until(tick)
 
-    def _motion(self, a: float, b: float) -> Motion:
-        """The motion from `a` to `b`, and its integral over the time between; against the time where `b` is earlier."""
-        start, end = self._tick(a), self._tick(b)
+    def _cell(self, index: int) -> tuple[NDArray, NDArray]:
+        """The increment and the area of a whole cell."""
+        return self._cells.increments(index, index + 1)[0], self._cells.areas(index, index + 1)[0]
+
+    def _motion(self, start: tuple[int, int], end: tuple[int, int]) -> Motion:
+        """The motion from a cell and tick to others; against the time where these are earlier."""
         if start > end:
-            motion = self._motion(b, a)
+            motion = self._motion(end, start)
             length = self._time(*start) - self._time(*end)
             return Motion(-motion.w, motion.integral - length * motion.w)
         (i, x), (j, y) = start, end
@@ -247,7 +245,7 @@ class BrownianPath:
         w, integral = whole.w - before.w, whole.integral - before.integral - rest * before.w
         for index in range(i + 1, j):
             width = self._cells.width(index)
-            step, area = (cells(index, index + 1)[0] for cells in (self._cells.increments, self._cells.areas))
+            step, area = self._cell(index)
             integral = integral + width * (w + 0.5 * step + area)
             w = w + step
         last = self._until(j, y)
@@ -264,7 +262,7 @@ class BrownianPath:
             for number in range(block) if forwards else range(-1, block - 1, -1):
                 part = self._cells.increments(number * _STRIDE, (number + 1) * _STRIDE).sum(axis=0)
                 total = total + part if forwards else total - part
-                self._totals[number + forwards] = total
+                self._totals[number + 1 if forwards else number] = total
         return self._totals[block] + self._cells.increments(index - rest, index).sum(axis=0)
 
     def _tensor(self, values: NDArray) -> Tensor:

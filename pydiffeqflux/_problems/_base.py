@@ -1,7 +1,7 @@
 """What problems of every kind have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from .._errors import InvalidOptionError
 from .._functions import RightHandSide
 from .._julia_source import JuliaSource
 from .._noise import BrownianPath
+from .._options import SolveOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ class AbstractProblem(ABC):
         return False
 
     def path(
-        self, rhs: RightHandSide, seed: int | None, dt: float | None, stops: Sequence[float]
+        self, rhs: RightHandSide, seed: int | None, dt: float | None, options: SolveOptions
     ) -> BrownianPath | None:
         """The noise of one solve, `None` for equations without.
 
@@ -65,7 +66,7 @@ class AbstractProblem(ABC):
             rhs: what was prepared.
             seed: the option of `solve`.
             dt: a step size that is known to be fixed.
-            stops: times that steps end at, in the direction of integration.
+            options: those of the solve.
 
         Raises:
             InvalidOptionError: there is a seed, but no noise.

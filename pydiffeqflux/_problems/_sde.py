@@ -12,6 +12,7 @@ from .._functions import RightHandSide, prepare_right_hand_side
 from .._functions._nesting import as_parameters
 from .._noise import BrownianPath, NoiseKind
 from .._noise._path import as_seed
+from .._options import SolveOptions
 from ._base import AbstractProblem
 from ._checks import as_state, as_tspan, check_callable, differentiable_times
 
@@ -106,7 +107,7 @@ class SDEProblem(AbstractProblem):
     def prepare(self, *, traced: bool = False) -> RightHandSide:
         return prepare_right_hand_side(self.f, self.u0, self.tspan, self.p, diffusion=self.g, traced=traced)
 
-    def path(self, rhs: RightHandSide, seed: int | None, dt: float | None, stops: Sequence[float]) -> BrownianPath:
+    def path(self, rhs: RightHandSide, seed: int | None, dt: float | None, options: SolveOptions) -> BrownianPath:
         assert rhs.diffusion is not None
         layout, noise = rhs.diffusion.layout, self.noise
         if noise is None:
@@ -117,7 +118,7 @@ class SDEProblem(AbstractProblem):
                 layout.shape,
                 seed=chosen,
                 dt=dt,
-                restarts=stops if forwards else (),
+                restarts=options.stops_after(self.tspan[0], saved=True) if forwards else (),
                 dtype=rhs.dtype,
                 device=rhs.device,
             )

@@ -74,3 +74,33 @@ def test_checkpointing_and_dense_output_together():
         for s in (de.GaussAdjoint(), de.GaussAdjoint(checkpointing=True))
     )
     assert relative(checkpointed, plain) < 1e-12
+
+
+@pytest.mark.parametrize("n", [3, 40], ids=["mapped", "one by one"])
+@pytest.mark.parametrize(
+    ("alg", "stiffness"),
+    [(de.BS3(), 0.0), (de.AutoTsit5(de.Rosenbrock23()), 1000.0)],
+    ids=["one method", "two methods"],
+)
+def test_steps_made_again_have_the_gradient_of_the_first_ones(alg, stiffness, n):
+    def stiffening(u, p, t):
+        return -p * (1.0 + stiffness * t**4) * (u - torch.cos(t))
+
+    gradients = []
+    for sensealg in (de.ReverseDiffAdjoint(), de.ReverseDiffAdjoint(checkpointing=True)):
+        u0 = torch.linspace(0.5, 1.5, n, dtype=torch.float64, requires_grad=True)
+        p = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+        prob = de.ODEProblem(stiffening, u0, (0.0, 1.0), p)
+        tolerances = {"abstol": 1e-7, "reltol": 1e-7}
+        sol = de.solve(prob, alg, saveat=[0.0, 0.7, 1.0], sensealg=sensealg, engine="embedded", **tolerances)
+        gradients.append(torch.autograd.grad(sol.u.square().sum(), [u0, p]))
+    assert sol.stats.naccept > 64  # more than one piece
+    for found, expected in zip(*gradients, strict=True):
+        assert torch.allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_steps_that_would_draw_other_numbers_are_not_made_again():
+    u0 = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    prob = de.ODEProblem(lambda u, p, t: -u * torch.rand_like(u), u0, (0.0, 1.0))
+    with pytest.raises(de.GradientError, match="draws random numbers"):
+        de.solve(prob, de.Euler(), dt=0.1, sensealg=de.ReverseDiffAdjoint(checkpointing=True), engine="embedded")

@@ -64,7 +64,7 @@ def test_backwards_in_time(alg):
         ([0.0], lambda sol: sol.u.square().sum()),
         ([1.97, 2.0], lambda sol: sol.u[0].sum()),
     ],
-    ids=str,
+    ids=["the end", "within", "the start", "the last step"],
 )
 def test_few_save_points(alg, times, loss):
     exact = gradients("embedded", alg, saveat=times, loss=loss, **FIXED)

@@ -148,7 +148,7 @@ def test_the_quadrature_has_tolerances_of_its_own():
         ([2.0], lambda sol: sol.u.sum()),
         ([0.3, 0.7, 1.1, 1.9], lambda sol: (sol.u[1] * sol.u[2]).sum()),
     ],
-    ids=str,
+    ids=["both ends", "the start", "the end", "within"],
 )
 def test_save_points(times, loss, sensealg, kind):
     if kind == "callback" and isinstance(sensealg, de.ForwardDiffSensitivity):

@@ -65,10 +65,9 @@ class EmbeddedEngine(AbstractEngine):
     def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
         if prob.is_julia_source:
             raise UnsupportedError("the embedded engine cannot run a JuliaSource; write f as a torch function.")
-        reason = algs.refuse_algorithm("embedded", alg)
-        if reason:
-            raise UnsupportedError(reason)
-        reason = algs.refuse_kind(alg, stochastic=prob.is_stochastic, tspan=prob.tspan)
+        reason = algs.refuse_algorithm("embedded", alg) or algs.refuse_kind(
+            alg, stochastic=prob.is_stochastic, tspan=prob.tspan
+        )
         if reason:
             raise UnsupportedError(reason)
         if isinstance(alg, algs.AutoAlgSwitch) and not can_watch_stability(alg.nonstiffalg):
@@ -171,11 +170,9 @@ def _make_method(spec: SolveSpec, norm: ErrorNorm) -> Method:
 
 def _stops(spec: SolveSpec) -> list[float]:
     """Times that steps must end at, in order, the end of the time span last."""
-    (t0, t1), options = spec.tspan, spec.options
-    stops = {*options.tstops, *options.d_discontinuities, t1}
-    if algs.has_coarse_dense_output(spec.alg) and options.saveat is not None:
-        stops |= set(options.saveat)
-    return sorted(stops - {t0}, reverse=t1 < t0)
+    t0, t1 = spec.tspan
+    stops = spec.options.stops_after(t0, saved=algs.has_coarse_dense_output(spec.alg))
+    return stops if stops and stops[-1] == t1 else [*stops, t1]
 
 
 def _advance_through(integrator: Integrator, stops: Sequence[float], observe: Callable[[Step], None]) -> ReturnCode:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..._tableaus import EsdirkTableau, hermite
+from ._implicit_stage import implicit_stage
 from ._norm import ErrorNorm
 from ._step import LinearSystem, Method, Rhs, Step, Time, combine, nonzero, weighted_sum
 
@@ -135,22 +136,14 @@ class Esdirk(Method):
         return None
 
     def replay(self, rhs: Rhs, u: Tensor, t: Time, dt: Time, ks: Sequence[Tensor]) -> Step:
-        """Differentiate the converged stages by the implicit function theorem.
-
-        One Newton step from the solution leaves it where it is and has the derivative of the exact solution, if the
-        Jacobian in it is the exact one. That Jacobian is taken as a constant.
-        """
+        """Differentiate the converged stages by the implicit function theorem."""
         gdt = self._gamma * dt
         stages = [rhs(u, t)]
         for (c, a), converged in zip(self._stages, ks[1:], strict=True):
-            k = converged.detach()
-            x = combine(u, stages, a, dt) + gdt * k
-            with torch.no_grad():
-                _, jacobian, _ = rhs.linearise(x.detach(), t + c * dt, 0.0)
-            solve = jacobian.factor(1.0 / gdt)
-            if solve is None:
+            stage = implicit_stage(rhs, combine(u, stages, a, dt), converged.detach(), t + c * dt, gdt)
+            if stage is None:
                 return Step(self, t, dt, u, u, [], failed=True)
-            stages.append(k + solve(rhs(x, t + c * dt) - k) / gdt)
+            stages.append(stage)
         u1 = combine(u, stages, (*self._stages[-1][1], (len(stages) - 1, self._gamma)), dt)
         return Step(self, t, dt, u, u1, stages)
 

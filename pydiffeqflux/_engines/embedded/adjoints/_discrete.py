@@ -7,13 +7,13 @@ an N x N matrix per step. That is worth it while N is small; larger states are d
 forward solve recorded (see `is_taped`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ...._algorithms import AbstractAlgorithm
 from ...._errors import GradientError
 from ...._functions import CannotMapError, RightHandSide, map_over
 from .._explicit_rk import ExplicitRK
@@ -35,10 +35,13 @@ CHUNK_ELEMENTS = 1 << 17
 
 Gradients = tuple[Tensor, list[Tensor]]
 
+Chunk = tuple[Sequence[Step], list[SavePoint]]
+"""Consecutive steps of one method, and the save points in them."""
 
-def is_taped(alg: AbstractAlgorithm, n: int) -> bool:
-    """Whether reverse mode through `alg` with N states should record a graph in the forward solve."""
-    return n > (STIFF_TAPE_LIMIT if alg.is_stiff else TAPE_LIMIT)
+
+def is_taped(n: int, *, implicit: bool) -> bool:
+    """Whether N states are too many for the Jacobians of steps, so that reverse mode records graphs."""
+    return n > (STIFF_TAPE_LIMIT if implicit else TAPE_LIMIT)
 
 
 class Pullback(Protocol):
@@ -83,55 +86,53 @@ def tape(
 
 def reverse(trajectory: Trajectory, rhs: RightHandSide, times: Sequence[float], cotangents: Tensor) -> Gradients:
     """Reverse mode: λ_n = Aᵀ_n λ_{n+1} + Cᵀ_n v_n, then the parameter gradient of Σ λ_{n+1} · Φ(u_n, p) at once."""
-    steps = trajectory.steps
-    lam = rhs.u0.new_zeros(rhs.numel)
-    totals = [torch.zeros_like(q) for q in rhs.parameters]
     points, at_start = save_points(trajectory, times)
-    pull = _reverse_chunk
-    for first, last in reversed(list(_chunks(steps, rhs.numel**2))):
-        inside = [p.relative_to(first) for p in points if first <= p.step < last]
-        try:
-            lam = pull(steps[first:last], inside, rhs, cotangents, lam, totals)
-        except (
-            CannotMapError,
-            RuntimeError,
-        ):  # one step after the other: the same derivatives, or what f itself raises
-            pull = _reverse_one_by_one
-            lam = pull(steps[first:last], inside, rhs, cotangents, lam, totals)
-    for row in at_start:
-        lam = lam + cotangents[row].reshape(-1)
-    return lam.reshape(rhs.shape), totals
+    return _pull_back(_backwards(trajectory.steps, points, rhs.numel), at_start, rhs, cotangents)
 
 
 def reverse_from_checkpoints(
     checkpoints: CheckpointedTrajectory, rhs: RightHandSide, times: Sequence[float], cotangents: Tensor
 ) -> Gradients:
     """As `reverse`, for steps that are made again piece by piece."""
+    t0 = checkpoints.times[0]
+    direction = math.copysign(1.0, checkpoints.times[-1] - t0)
+    later = [row for row, t in enumerate(times) if direction * (t - t0) > 0.0]
+
+    def chunks() -> Iterator[Chunk]:
+        rows = list(later)
+        for piece in checkpoints.pieces_backwards():
+            start, inside = float(piece.steps[0].t), []
+            while rows and direction * (times[rows[-1]] - start) > 0.0:
+                row = rows.pop()
+                inside.append(SavePoint(*piece.locate(times[row]), row))
+            yield from _backwards(piece.steps, inside[::-1], rhs.numel)
+
+    return _pull_back(chunks(), range(len(times) - len(later)), rhs, cotangents)
+
+
+def _backwards(steps: Sequence[Step], points: Sequence[SavePoint], n: int) -> Iterator[Chunk]:
+    """Steps with N states and their save points in chunks, the last one first."""
+    for first, last in reversed(list(_chunks(steps, n**2))):
+        yield steps[first:last], [p.relative_to(first) for p in points if first <= p.step < last]
+
+
+def _pull_back(chunks: Iterable[Chunk], at_start: Iterable[int], rhs: RightHandSide, cotangents: Tensor) -> Gradients:
+    """Gradients from chunks of steps, the last one first, and the rows of the save points at the very start."""
     lam = rhs.u0.new_zeros(rhs.numel)
     totals = [torch.zeros_like(q) for q in rhs.parameters]
-    rows = list(range(len(times)))
-    direction = 1.0 if checkpoints.times[-1] > checkpoints.times[0] else -1.0
-    for piece in checkpoints.pieces_backwards():
-        start = float(piece.steps[0].t)
-        inside: list[SavePoint] = []
-        while rows and direction * (times[rows[-1]] - start) > 0.0:
-            row = rows.pop()
-            inside.append(SavePoint(*piece.locate(times[row]), row))
-        inside.reverse()
-        large = is_taped_state(piece.steps[0].method, rhs.numel)
-        pull = _reverse_one_by_one if large else _reverse_chunk
-        try:
-            lam = pull(piece.steps, inside, rhs, cotangents, lam, totals)
-        except (CannotMapError, RuntimeError):
-            lam = _reverse_one_by_one(piece.steps, inside, rhs, cotangents, lam, totals)
-    for row in rows:
+    mappable = True
+    for steps, inside in chunks:
+        if mappable and not is_taped(rhs.numel, implicit=steps[0].method.implicit):
+            try:
+                lam = _reverse_chunk(steps, inside, rhs, cotangents, lam, totals)
+                continue
+            except (CannotMapError, RuntimeError):
+                mappable = False
+        # one step after the other: the same derivatives, or what f itself raises
+        lam = _reverse_one_by_one(steps, inside, rhs, cotangents, lam, totals)
+    for row in at_start:
         lam = lam + cotangents[row].reshape(-1)
     return lam.reshape(rhs.shape), totals
-
-
-def is_taped_state(method: Method, n: int) -> bool:
-    """Whether N states are too many for the Jacobians of steps of a method."""
-    return n > (STIFF_TAPE_LIMIT if method.implicit else TAPE_LIMIT)
 
 
 def can_go_forward(rhs: RightHandSide, *, implicit: bool) -> bool:

@@ -59,22 +59,50 @@ def backsolve(
     return sweep.result(ends[-1])
 
 
+class _Cotangents:
+    """Cotangents by time, handed out on the way back."""
+
+    def __init__(self, times: Sequence[float], cotangents: Tensor) -> None:
+        self._zero = torch.zeros_like(cotangents[0])
+        self._at: dict[float, Tensor] = {}
+        for t, v in zip(times, cotangents, strict=True):
+            self._add(t, v)
+
+    def _add(self, t: float, v: Tensor) -> None:
+        self._at[t] = self._at[t] + v if t in self._at else v
+
+    def at(self, t: float) -> Tensor:
+        """That of the state at a time."""
+        return self._at.pop(t, self._zero)
+
+    def at_end(self, late: float, early: float) -> Tensor:
+        """That of the state at the end of a step.
+
+        It has its share of those within the step, by the straight line that the dense output is; the rest goes to the
+        start.
+        """
+        share = self._zero
+        for t in [t for t in self._at if min(early, late) < t < max(early, late)]:
+            v, theta = self._at.pop(t), (t - early) / (late - early)
+            share = share + theta * v
+            self._add(early, (1.0 - theta) * v)
+        return share + self.at(late)
+
+
 class _Sweep:
     """λ on its way back, and the gradient of the parameters that it leaves behind."""
 
     def __init__(self, spec: SolveSpec, times: Sequence[float], cotangents: Tensor) -> None:
         assert isinstance(spec.alg, AbstractStochasticAlgorithm)
-        self._spec, self._rhs = spec, spec.rhs
+        self._spec, self._sides = spec, sides_of(spec)
         self._ito = spec.alg.interprets == "ito"
-        self._at: dict[float, Tensor] = {}
-        for t, v in zip(times, cotangents, strict=True):
-            self._at[t] = self._at[t] + v if t in self._at else v
+        self._cotangents = _Cotangents(times, cotangents)
         self._lam = torch.zeros_like(spec.rhs.u0)
         self._dp = [torch.zeros_like(q) for q in spec.rhs.parameters]
 
     def step(self, late: float, early: float, u1: Tensor, u0: Tensor | None) -> Tensor:
         """Go back over one step; `u0` is the state at its start, `None` to solve for it."""
-        self._inject(late, early)
+        self._lam = self._lam + self._cotangents.at_end(late, early)
         noise = self._spec.noise
         assert noise is not None
         dt, w = late - early, noise.increment(early, late)
@@ -88,45 +116,32 @@ class _Sweep:
 
     def result(self, t0: float) -> Gradients:
         """The gradients, with the cotangents at the start."""
-        return self._lam + self._at.pop(t0, torch.zeros_like(self._lam)), self._dp
-
-    def _inject(self, late: float, early: float) -> None:
-        """Add the cotangents of the step, those between its ends by the straight line that the dense output is."""
-        for t in [t for t in self._at if min(early, late) < t < max(early, late)]:
-            v, theta = self._at.pop(t), (t - early) / (late - early)
-            self._lam = self._lam + theta * v
-            self._at[early] = self._at.get(early, torch.zeros_like(v)) + (1.0 - theta) * v
-        if late in self._at:
-            self._lam = self._lam + self._at.pop(late)
+        return self._lam + self._cotangents.at(t0), self._dp
 
     def _increment(
         self, u: Tensor, t: float, other: float, lam: Tensor, dt: float, w: Tensor
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """F dt + g∘w at one end of a step, and its products with λ by the state and by every parameter."""
-        rhs = self._rhs
-        with torch.enable_grad():
-            x = u.detach().requires_grad_()
-            change = increment(rhs, sides_of(self._spec), x, t, other, dt, w, ito=self._ito)
-            inputs = [x, *rhs.parameters]
-            grads = [None] * len(inputs)
-            if change.requires_grad:
-                grads = torch.autograd.grad(change, inputs, lam, allow_unused=True)
-        pulled, *dp = (torch.zeros_like(q) if g is None else g for g, q in zip(grads, inputs, strict=True))
+        """The increment at one end of a step, and its products with λ by the state and by every parameter."""
+        rhs = self._spec.rhs
+        x, change = _increment(rhs, self._sides, u, t, other, dt, w, ito=self._ito)
+        pulled, dp = rhs.vjp(change, x, lam, parameters=True)
         return change.detach(), pulled, dp
 
 
-def increment(
-    rhs: RightHandSide, sides: Sides, x: Tensor, t: float, other: float, dt: float, w: Tensor, *, ito: bool
-) -> Tensor:
-    """F dt + g∘w at the time `t` of a step that ends or starts there, and at `other`."""
+def _increment(
+    rhs: RightHandSide, sides: Sides, u: Tensor, t: float, other: float, dt: float, w: Tensor, *, ito: bool
+) -> tuple[Tensor, Tensor]:
+    """A leaf with the value of `u`, and f dt + g∘w of it with a graph, at the end `t` of a step to or from `other`."""
     assert rhs.diffusion is not None
     layout = rhs.diffusion.layout
     seen = within(ProblemRhs(rhs), sides.window(min(t, other), max(t, other), abs(other - t)))
-    g = layout.coefficient(seen.diffusion(x, t))  # pyright: ignore[reportAttributeAccessIssue]
-    drift = seen(x, t)
-    if ito:
-        drift = drift - 0.5 * _along_itself(g, x, layout.is_elementwise)
-    return drift * dt + layout.product(g, layout.spread(w))
+    with torch.enable_grad():
+        x = u.detach().requires_grad_()
+        g = layout.coefficient(seen.diffusion(x, t))  # pyright: ignore[reportAttributeAccessIssue]
+        drift = seen(x, t)
+        if ito:
+            drift = drift - 0.5 * _along_itself(g, x, layout.is_elementwise)
+        return x, drift * dt + layout.product(g, layout.spread(w))
 
 
 def _along_itself(g: Tensor, x: Tensor, elementwise: bool) -> Tensor:
@@ -152,54 +167,24 @@ def undo(
     cotangents: Tensor,
 ) -> Gradients:
     """The gradient of the steps of the reversible Heun method, each undone before it is differentiated."""
-    rhs, noise = spec.rhs, spec.noise
+    rhs, noise, z1, sides = spec.rhs, spec.noise, method.z, sides_of(spec)
     assert noise is not None
-    assert rhs.diffusion is not None
-    sides, layout = sides_of(spec), rhs.diffusion.layout
-    z1, lam_y, lam_z = method.z, torch.zeros_like(y1), torch.zeros_like(y1)
     assert z1 is not None
+    left = _Cotangents(times, cotangents)
+    lam_y, lam_z = torch.zeros_like(y1), torch.zeros_like(y1)
     dp = [torch.zeros_like(q) for q in rhs.parameters]
-    at: dict[float, Tensor] = {}
-    for t, v in zip(times, cotangents, strict=True):
-        at[t] = at[t] + v if t in at else v
-    z1 = z1.detach()
     for late, early in pairwise(ends):
-        for t in [t for t in at if min(early, late) < t < max(early, late)]:
-            v, theta = at.pop(t), (t - early) / (late - early)
-            lam_y = lam_y + theta * v
-            at[early] = at.get(early, torch.zeros_like(v)) + (1.0 - theta) * v
-        if late in at:
-            lam_y = lam_y + at.pop(late)
-        dt, w = late - early, layout.spread(noise.increment(early, late))
-        seen = within(ProblemRhs(rhs), sides.window(early, late, dt))
-
-        def parts(z: Tensor, t: float, seen: object = seen, dt: float = dt, w: Tensor = w) -> Tensor:
-            g = layout.coefficient(seen.diffusion(z, t))  # pyright: ignore[reportAttributeAccessIssue]
-            return seen(z, t) * dt + layout.product(g, w)  # pyright: ignore[reportCallIssue]
-
-        with torch.enable_grad():
-            z1 = z1.detach().requires_grad_()
-            end = parts(z1, late)
-        z0 = (2.0 * y1 - z1 - end).detach()
-        with torch.enable_grad():
-            z0.requires_grad_()
-            start = parts(z0, early)
-        y0 = (y1 - 0.5 * (start + end)).detach()
+        lam_y = lam_y + left.at_end(late, early)
+        dt, w = late - early, noise.increment(early, late)
+        x1, end = _increment(rhs, sides, z1, late, early, dt, w, ito=False)
+        z0 = (2.0 * y1 - x1 - end).detach()
+        x0, start = _increment(rhs, sides, z0, early, late, dt, w, ito=False)
         # y₁ = y₀ + (start + end)/2, end a function of z₁ = 2 y₀ - z₀ + start
-        lam_z1, end_dp = _pull(end, z1, rhs.parameters, 0.5 * lam_y)
+        lam_z1, end_dp = rhs.vjp(end, x1, 0.5 * lam_y, parameters=True)
         lam_z1 = lam_z + lam_z1
-        lam_z0, start_dp = _pull(start, z0, rhs.parameters, 0.5 * lam_y + lam_z1)
+        lam_z0, start_dp = rhs.vjp(start, x0, 0.5 * lam_y + lam_z1, parameters=True)
         lam_y, lam_z = lam_y + 2.0 * lam_z1, lam_z0 - lam_z1
         for total, a, b in zip(dp, end_dp, start_dp, strict=True):
             total += a + b
-        y1, z1 = y0, z0
-    return lam_y + lam_z + at.pop(ends[-1], torch.zeros_like(y1)), dp
-
-
-def _pull(output: Tensor, x: Tensor, parameters: Sequence[Tensor], v: Tensor) -> tuple[Tensor, list[Tensor]]:
-    inputs = [x, *parameters]
-    grads: Sequence[Tensor | None] = [None] * len(inputs)
-    if output.requires_grad:
-        grads = torch.autograd.grad(output, inputs, v, allow_unused=True)
-    dx, *dp = (torch.zeros_like(q) if g is None else g for g, q in zip(grads, inputs, strict=True))
-    return dx, dp
+        y1, z1 = (y1 - 0.5 * (start + end)).detach(), z0
+    return lam_y + lam_z + left.at(ends[-1]), dp

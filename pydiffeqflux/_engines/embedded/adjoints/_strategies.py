@@ -42,6 +42,8 @@ class Strategy(AbstractStrategy[S]):
     def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
         if isinstance(alg, AbstractStochasticAlgorithm) and not self.stochastic:
             return f"{self.sensealg!r} is for equations without noise; use ReverseDiffAdjoint()."
+        if isinstance(alg, ReversibleHeun) and self.keep is Kept.CHECKPOINTS:
+            return f"{self.sensealg!r} cannot make steps of {alg!r} again; use BacksolveAdjoint(), which undoes them."
         return ""
 
     def taped(self, alg: AbstractAlgorithm, rhs: RightHandSide) -> bool:
@@ -71,23 +73,18 @@ class WithoutGradient(Strategy[Any]):
 class Reverse(Strategy[ReverseDiffAdjoint]):
     """Along the graph of a taped solve, else chunk by chunk through the steps."""
 
-    repeats_draws = True
     stochastic = True
 
     def __init__(self, sensealg: ReverseDiffAdjoint) -> None:
         super().__init__(sensealg)
         self.keep = Kept.CHECKPOINTS if sensealg.checkpointing else Kept.STEPS
-
-    def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
-        if self.sensealg.checkpointing and isinstance(alg, ReversibleHeun):
-            return f"{self.sensealg!r} cannot make steps of {alg!r} again; use BacksolveAdjoint(), which undoes them."
-        return super().refuse(alg, mass_matrix=mass_matrix)
+        self.repeats_draws = not sensealg.checkpointing  # steps that are made again draw others
 
     def taped(self, alg: AbstractAlgorithm, rhs: RightHandSide) -> bool:
         if self.sensealg.checkpointing:
             return False
         # what is something else each time is evaluated once
-        return rhs.varies or isinstance(alg, ReversibleHeun) or _discrete.is_taped(alg, rhs.numel)
+        return rhs.varies or isinstance(alg, ReversibleHeun) or _discrete.is_taped(rhs.numel, implicit=alg.is_stiff)
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         record, rhs = raw.record, raw.spec.rhs
@@ -151,11 +148,6 @@ class Interpolating(FromStates[InterpolatingAdjoint]):
     """The adjoint of states and parameters together."""
 
     stochastic = True
-
-    def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
-        if isinstance(alg, ReversibleHeun) and self.sensealg.checkpointing:
-            return f"{self.sensealg!r} cannot make steps of {alg!r} again; use BacksolveAdjoint(), which undoes them."
-        return super().refuse(alg, mass_matrix=mass_matrix)
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         if raw.spec.noise is not None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._implicit_stage import implicit_stage
 from .._protocols import Time
 from .._step import Step
 from ._method import StochasticMethod, StochasticRhs
@@ -52,7 +53,10 @@ class ImplicitEulerMaruyama(StochasticMethod):
                 step.failed = True
                 return u
             step.ks.append(z)
-        z = _implicit_derivative(rhs, known, step.ks[1].detach(), t + dt, gdt)
+        z = step.ks[1].detach()
+        if torch.is_grad_enabled():
+            stage = implicit_stage(rhs, known, z, t + dt, gdt)
+            z = z if stage is None else stage
         u1 = known + gdt * z
         if step.estimated:
             assert k is not None
@@ -63,12 +67,6 @@ class ImplicitEulerMaruyama(StochasticMethod):
                 diffusion = 0.5 * self.times(self.g(rhs, u1, t + dt) - g, noise[0])
                 step.estimate = drift.abs() + diffusion.abs()
         return u1
-
-    def _make(self, rhs: Any, u: Tensor, t: Time, dt: Time, ks: list[Tensor], *, estimate: bool) -> Step:
-        step = Step(self, t, dt, u, u, ks)
-        step.estimated = estimate
-        step.u1 = self.advance(rhs, u, t, dt, [self._layout.spread(ks[0])], step)
-        return step
 
     def _solve(self, rhs: StochasticRhs, u: Tensor, known: Tensor, t: Time, dt: Time) -> Tensor | None:
         """The drift at the end of the step by Newton's method, `None` where it does not converge."""
@@ -97,18 +95,3 @@ class ImplicitEulerMaruyama(StochasticMethod):
                 self.nw += 1
             previous = size
         return None
-
-
-def _implicit_derivative(rhs: StochasticRhs, known: Tensor, z: Tensor, t: Time, gdt: Time) -> Tensor:
-    """The solution `z` with the derivative that the implicit function theorem says it has.
-
-    One Newton step from the solution leaves it where it is and has that derivative, with the exact Jacobian taken as a
-    constant.
-    """
-    if not torch.is_grad_enabled():
-        return z
-    x = known + gdt * z
-    with torch.no_grad():
-        _, jacobian, _ = rhs.linearise(x.detach(), t, 0.0)
-    solve = jacobian.factor(1.0 / gdt)
-    return z if solve is None else z + solve(rhs(x, t) - z) / gdt

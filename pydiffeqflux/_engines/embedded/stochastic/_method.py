@@ -5,11 +5,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from ...._controllers import PIController
 from ...._noise import BrownianPath, NoiseLayout
+from .._initial_step import initial_step
 from .._norm import ErrorNorm
 from .._protocols import Rhs, Time
 from .._step import Method, Step
@@ -27,8 +27,8 @@ class StochasticRhs(Rhs, Protocol):
 class StochasticMethod(Method):
     """A one-step method driven by a Brownian path.
 
-    The stages of its steps, which a gradient is given again, are the increments that the path had there. Between the
-    ends of steps the dense output is a straight line.
+    The stages of its steps, which a gradient is given again, begin with the increment that the path had there, and the
+    area where the method needs it. Between the ends of steps the dense output is a straight line.
 
     Arguments:
         path: the noise.
@@ -72,9 +72,9 @@ class StochasticMethod(Method):
         return self._make(rhs, u, t, dt, list(ks), estimate=False)
 
     def _make(self, rhs: Any, u: Tensor, t: Time, dt: Time, ks: list[Tensor], *, estimate: bool) -> Step:
-        step = Step(self, t, dt, u, u, ks)
-        step.estimated = estimate
-        step.u1 = self.advance(rhs, u, t, dt, [self._layout.spread(w) for w in ks], step)
+        step = Step(self, t, dt, u, u, ks, estimated=estimate)
+        noise = [self._layout.spread(w) for w in ks[: 1 + self.needs_area]]
+        step.u1 = self.advance(rhs, u, t, dt, noise, step)
         return step
 
     # ---- what they are made of
@@ -115,26 +115,7 @@ class StochasticMethod(Method):
     def first_step(
         self, rhs: Any, u: Tensor, t: float, k1: Tensor, direction: float, span: float, norm: ErrorNorm
     ) -> float:
-        """As for ordinary equations, with the largest derivative that drift and noise are likely to have together.
-
-        Source: StochasticDiffEq.jl's `sde_determine_initdt`, after Hairer, Nørsett, Wanner, *Solving ODEs I*, II.4.
-        """
-
-        def size(g: Tensor) -> Tensor:
-            return g.abs() if self._layout.is_elementwise else g.abs().sum(-1)
-
-        g0 = self.g(rhs, u, t)
-        d0 = norm(u, u, u)
-        d1 = norm(k1.abs() + 3.0 * size(g0), u, u)
-        h0 = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
-        h0 = min(h0, span)
-        moved = torch.add(u, k1, alpha=direction * h0)
-        k2 = rhs(moved, t + direction * h0)
-        d2 = norm((k2 - k1).abs() + size(self.g(rhs, moved, t + direction * h0) - g0), u, u) / h0
-        if not math.isfinite(d2):
-            return direction * h0
-        h1 = max(1e-6, h0 * 1e-3) if max(d1, d2) <= 1e-15 else 10.0 ** (-(2.0 + math.log10(max(d1, d2))) / 1.5)
-        return direction * min(100.0 * h0, h1, span)
+        return initial_step(rhs, u, t, k1, direction, span, 0.5, norm, lambda x, time: self.g(rhs, x, time))
 
 
 def root(dt: Time) -> Any:
