@@ -8,6 +8,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IN_JULIA = {"D0_diffeqflux_jl"}
+SHORT = {"B2_latent_sde_lorenz": ("--iterations", "5"), "B3_sde_hare_lynx": ("--iterations", "20")}
 ENGINES = ["embedded", pytest.param("julia", marks=pytest.mark.julia)]
 SCRIPTS = [
     pytest.param(
@@ -31,7 +32,7 @@ def run(script, folder, *arguments, engine="embedded", timeout=300):
 
 @pytest.mark.parametrize(("engine", "script"), SCRIPTS)
 def test_example_runs_without_a_warning(engine, script, tmp_path):
-    result = run(script, tmp_path, engine=engine)
+    result = run(script, tmp_path, *SHORT.get(script.stem, ()), engine=engine)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
 

@@ -43,6 +43,7 @@ def switching_gradient(span, ends=ENDS):
     return math.copysign(1.0, t1 - t0) * lengths * math.exp(0.3 * (t1 - t0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sensealg", [*CONTINUOUS, *DISCRETE], ids=repr)
 @pytest.mark.parametrize("span", [(0.0, 2.0), (2.0, 0.0)], ids=str)
 @pytest.mark.parametrize("before", SWITCHES.values(), ids=list(SWITCHES))

@@ -45,7 +45,10 @@ NETWORKS = {
     "untraced": lambda: Untraced(plain()),
     "untraced, shared": lambda: Untraced(shared()),
 }
-everything = pytest.mark.parametrize("network", NETWORKS)
+# what cannot be traced is called many times
+everything = pytest.mark.parametrize(
+    "network", [pytest.param(name, marks=[pytest.mark.slow] if "untraced" in name else []) for name in NETWORKS]
+)
 every_sensealg = pytest.mark.parametrize("sensealg", [None, *SENSEALGS], ids=repr)
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 
@@ -61,7 +64,7 @@ def solved(net, sensealg, engine, alg=None, options=TIGHT):
 # ---- hooks
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@everything
 @every_sensealg
 @every_engine
 def test_hooks_of_parameters_run_once_on_the_whole_gradient(network, sensealg, engine):
@@ -194,10 +197,7 @@ class Watcher:
         self.thread.join()
 
 
-# what cannot be traced is called many times while another thread watches
-@pytest.mark.parametrize(
-    "network", [pytest.param(name, marks=[pytest.mark.slow] if "untraced" in name else []) for name in NETWORKS]
-)
+@everything
 @every_sensealg
 @every_engine
 @pytest.mark.parametrize("alg", [de.Tsit5(), de.Rodas5P()], ids=repr)

@@ -11,6 +11,7 @@ def test_a_command_is_needed(capsys):
     assert "doctor" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_doctor_tests_the_embedded_engine_where_there_is_no_julia(machine):
     done = machine.run(MAIN.format(["doctor"]), PYTHONPATH=machine.fake_juliacall())
     assert done.returncode == 0, done.stderr
@@ -18,6 +19,7 @@ def test_doctor_tests_the_embedded_engine_where_there_is_no_julia(machine):
     assert "second gradient" in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_doctor_finds_what_is_set_up_wrongly(machine):
     command = MAIN.format(["doctor", "--no-self-test"])
     variables = {"PYTHONPATH": machine.fake_juliacall(), "PYTHON_JULIACALL_EXE": "no-such-julia"}
@@ -27,11 +29,13 @@ def test_doctor_finds_what_is_set_up_wrongly(machine):
     assert machine.run(command, PYDIFFEQFLUX_ENGINE="fortran").returncode == 1
 
 
+@pytest.mark.slow
 def test_doctor_misses_the_engine_that_was_asked_for(machine):
     variables = {"PYTHONPATH": machine.fake_juliacall(), "PYDIFFEQFLUX_ENGINE": "julia"}
     assert machine.run(MAIN.format(["doctor", "--no-self-test"]), **variables).returncode == 1
 
 
+@pytest.mark.slow
 def test_setup_does_not_touch_a_project_that_lacks_packages(machine):
     project = machine.project([])
     before = sorted(project.iterdir())

@@ -71,11 +71,13 @@ def test_juliacall_is_not_installed(machine):
     check_message(message, "juliacall is not installed", "pip install 'pydiffeqflux[julia]'", "pydiffeqflux setup")
 
 
+@pytest.mark.slow
 def test_setup_has_not_run(machine):
     message = machine.output(SOLVE, PYTHONPATH=machine.fake_juliacall())
     check_message(message, "has not been set up", "run `python -m pydiffeqflux setup`")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["EXE", "PROJECT"])
 def test_only_one_variable_is_set(machine, name):
     variables = {f"PYTHON_JULIACALL_{name}": machine.folder}
@@ -91,21 +93,25 @@ def named(machine, executable, project):
     }
 
 
+@pytest.mark.slow
 def test_the_project_lacks_packages(machine):
     message = machine.output(SOLVE, **named(machine, "sh", machine.project(["OrdinaryDiffEq"])))
     check_message(message, "lacks ADTypes, ChainRulesCore, ", "add the packages of", "juliapkg.json")
 
 
+@pytest.mark.slow
 def test_the_project_does_not_exist(machine):
     message = machine.output(SOLVE, **named(machine, "sh", machine.folder / "nowhere"))
     check_message(message, "nowhere, which is not a folder", "run `python -m pydiffeqflux setup`")
 
 
+@pytest.mark.slow
 def test_the_executable_does_not_exist(machine):
     message = machine.output(SOLVE, **named(machine, "no-such-julia", machine.project()))
     check_message(message, "no-such-julia, which is not an executable", "run `python -m pydiffeqflux setup`")
 
 
+@pytest.mark.slow
 @real_juliacall
 def test_the_executable_is_not_julia(machine):
     project = machine.project(version=importlib.metadata.version("juliacall"))
@@ -115,6 +121,7 @@ def test_the_executable_is_not_julia(machine):
     check_message(message, "false is not a working Julia", "run `python -m pydiffeqflux doctor`")
 
 
+@pytest.mark.slow
 def test_juliacall_is_of_another_version(machine):
     project = machine.project(version="0.9.0")
     message = machine.output(SOLVE, **named(machine, "sh", project))
@@ -124,24 +131,28 @@ def test_juliacall_is_of_another_version(machine):
     check_message(message, "juliacall has changed since setup", "run `python -m pydiffeqflux setup` again")
 
 
+@pytest.mark.slow
 def test_another_version_was_set_up(machine):
     write_marker(str(machine.project()), {"requirements": requirements() | {"julia": "1.6"}, "executable": "sh"})
     message = machine.output(SOLVE, PYTHONPATH=machine.fake_juliacall())
     check_message(message, "have changed since setup", "run `python -m pydiffeqflux setup` again")
 
 
+@pytest.mark.slow
 def test_the_julia_that_was_set_up_is_gone(machine):
     write_marker(str(machine.project()), {"requirements": requirements(), "executable": "no-such-julia"})
     message = machine.output(SOLVE, PYTHONPATH=machine.fake_juliacall())
     check_message(message, "no-such-julia, is gone", "run `python -m pydiffeqflux setup` again")
 
 
+@pytest.mark.slow
 def test_the_packages_that_were_set_up_are_gone(machine):
     write_marker(str(machine.project([])), {"requirements": requirements(), "executable": "sh"})
     message = machine.output(SOLVE, PYTHONPATH=machine.fake_juliacall())
     check_message(message, "were removed", "run `python -m pydiffeqflux setup` again")
 
 
+@pytest.mark.slow
 def test_julia_crashes_where_torch_is_imported_first(machine):
     tested = {"requirements": requirements(), "executable": "sh", "torch_first": False}
     write_marker(str(machine.project()), tested)
@@ -149,6 +160,7 @@ def test_julia_crashes_where_torch_is_imported_first(machine):
     assert "as setup found out; write `import juliacall` before the first import of torch" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tested", [True, False])
 def test_an_untested_order_of_imports_warns(machine, tested):
     project = machine.project()
@@ -159,12 +171,14 @@ def test_an_untested_order_of_imports_warns(machine, tested):
     assert ("JuliaWarning: torch was imported before juliacall" in done.stderr) is not tested
 
 
+@pytest.mark.slow
 def test_starting_leaves_the_environment_as_it_was(machine):
     write_marker(str(machine.project()), {"requirements": requirements(), "executable": "sh", "torch_first": True})
     code = "import os; before = dict(os.environ)" + SOLVE + "assert dict(os.environ) == before"
     assert "juliacall was imported" in machine.output(code, PYTHONPATH=machine.fake_juliacall())
 
 
+@pytest.mark.slow
 @real_juliacall
 @pytest.mark.parametrize("code", [SOLVE, "from pydiffeqflux._cli import main; assert main(['setup']) == 1"])
 def test_offline_without_julia_asks_no_network(machine, code):
@@ -177,6 +191,7 @@ def test_offline_without_julia_asks_no_network(machine, code):
     assert "run `python -m pydiffeqflux setup`" in said or "unset PYTHON_JULIAPKG_OFFLINE" in said
 
 
+@pytest.mark.slow
 @real_juliacall
 def test_setup_without_network_says_so(machine):
     nothing = machine.folder / "empty"
@@ -194,6 +209,7 @@ def test_auto_takes_the_embedded_engine_and_says_so_once(machine):
     assert line.startswith("pydiffeqflux INFO engine='auto' takes the embedded engine: Julia has not been set up")
 
 
+@pytest.mark.slow
 def test_the_variable_decides_what_auto_takes(machine):
     (line,) = machine.output(AUTO, PYDIFFEQFLUX_ENGINE="embedded").splitlines()
     assert line.endswith("engine='auto' takes the embedded engine: PYDIFFEQFLUX_ENGINE says so")
@@ -203,6 +219,7 @@ def test_the_variable_decides_what_auto_takes(machine):
     assert "InvalidOptionError: PYDIFFEQFLUX_ENGINE is 'fortran'" in done.stderr
 
 
+@pytest.mark.slow
 def test_importing_and_looking_start_nothing(machine):
     loaded = machine.output(
         "import json, sys, pydiffeqflux; from pydiffeqflux._engines.julia import find_installation;"

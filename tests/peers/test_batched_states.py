@@ -7,6 +7,8 @@ from problems import METHODS, relative, tensor
 
 import pydiffeqflux as de
 
+pytestmark = pytest.mark.slow
+
 ADJOINTS = engines_and_adjoints()
 SPANS = [(-0.5, 0.5), (0.5, -0.5)]
 # Fixed steps, the same for a batch and its parts: what is left is the order of rounding, in 10 steps there and back of

@@ -8,6 +8,8 @@ from problems import tensor
 
 import pydiffeqflux as de
 
+pytestmark = pytest.mark.slow
+
 EARLY, LATE = -0.7, 1.1  # across 0
 SPANS = [(EARLY, LATE), (LATE, EARLY)]
 TOL = 1e-9

@@ -10,6 +10,8 @@ from problems import slope, tensor
 
 import pydiffeqflux as de
 
+pytestmark = pytest.mark.slow
+
 TOL = 1e-9
 STOPS = ("tstops", "d_discontinuities")
 ALGORITHMS = (de.Tsit5(), de.Vern7(), de.Rodas5P(), de.KenCarp4(), None)

@@ -64,5 +64,6 @@ def test_robertson_by_default():
     assert_matches(*gradients("robertson_gradient", None, None, abstol=1e-12, reltol=1e-9))
 
 
+@pytest.mark.slow
 def test_pollution_by_default():
     assert_matches(*gradients("pollution", None, None, abstol=1e-11, reltol=1e-8))

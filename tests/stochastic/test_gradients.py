@@ -87,6 +87,7 @@ def test_steps_of_the_reversible_heun_method_are_undone_exactly():
             assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12), noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sensealg", [de.InterpolatingAdjoint(), de.InterpolatingAdjoint(True), de.BacksolveAdjoint()])
 @pytest.mark.parametrize("alg", [de.EM(), de.SOSRI(), de.EulerHeun()], ids=repr)
 def test_continuous_gradients_converge_to_the_discrete_ones(alg, sensealg):
@@ -128,6 +129,7 @@ def test_the_gradient_of_a_moment_is_that_of_the_closed_form():
         assert found.item() == pytest.approx(expected, abs=4 * samples.std().item() / math.sqrt(len(samples)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sensealg", [de.ReverseDiffAdjoint(checkpointing=True), de.BacksolveAdjoint()], ids=repr)
 def test_memory_does_not_grow_with_the_steps(sensealg):
     alg = de.ReversibleHeun() if isinstance(sensealg, de.BacksolveAdjoint) else de.EulerHeun()

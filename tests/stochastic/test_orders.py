@@ -29,6 +29,7 @@ def test_strong_order(alg):
     assert slope(steps, errors) == pytest.approx(nominal, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alg", ADDITIVE, ids=repr)
 def test_strong_order_for_additive_noise(alg):
     """Against the same path with steps 16 times finer: their areas are those of the finer steps."""
@@ -82,6 +83,7 @@ def test_errors_follow_the_tolerance(alg):
     assert errors[0] > 1.5 * errors[1] > 2.25 * errors[2]
 
 
+@pytest.mark.slow
 def test_rejected_steps_do_not_bias_the_noise():
     """Where g is 1 the state is the motion itself, whatever steps another component has had rejected."""
 
