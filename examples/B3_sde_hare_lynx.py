@@ -1,8 +1,8 @@
 """Predator and prey with noise, fitted to a record of hare and lynx pelts of 1900 to 1920.
 
 In logarithms the Lotka-Volterra equations are d log h = (a - b l) dt + s dW and d log l = (d h - c) dt + r dW. From
-every year that was recorded many paths run to the next one; with the mean and the variance of their ends the next record
-has a density, and what all records have together is maximised (simulated maximum likelihood).
+every recorded year many paths run to the next one; the mean and the variance of their ends give the next record
+a density, and the density of all records together is maximised (simulated maximum likelihood).
 """
 
 import argparse

@@ -31,7 +31,7 @@ def with_path_kl(posterior: Function, prior: Function, g: Function) -> tuple[Fun
     Raises:
         InvalidProblemError: an argument cannot be called.
 
-    Engines: embedded. References: Li, Wong, Chen, Duvenaud 2020, *Scalable gradients for stochastic differential
+    Engines: both. References: Li, Wong, Chen, Duvenaud 2020, *Scalable gradients for stochastic differential
     equations*, section 5.
 
     >>> from pydiffeqflux import EM, SDEProblem, solve

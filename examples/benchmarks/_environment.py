@@ -12,8 +12,19 @@ import _libraries
 
 from pydiffeqflux._engines.julia._installation import find_installation, installed_packages
 
-PACKAGES = ("pydiffeqflux", "torch", "torchdiffeq", "torchode", "diffrax", "jax", "scipy", "numpy", "juliacall")
-JULIA_PACKAGES = ("OrdinaryDiffEq", "SciMLSensitivity")
+PACKAGES = (
+    "pydiffeqflux",
+    "torch",
+    "torchdiffeq",
+    "torchode",
+    "torchsde",
+    "diffrax",
+    "jax",
+    "scipy",
+    "numpy",
+    "juliacall",
+)
+JULIA_PACKAGES = ("OrdinaryDiffEq", "SciMLSensitivity", "StochasticDiffEq")
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

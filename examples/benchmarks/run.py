@@ -1,4 +1,6 @@
-"""Compare both engines of pydiffeqflux with torchdiffeq, torchode, diffrax and SciPy, and measure the bridge to Julia.
+"""Compare both engines of pydiffeqflux with their peers, and measure the bridge to Julia.
+
+The peers are torchdiffeq, torchode, torchsde, diffrax and SciPy.
 
     python examples/benchmarks/run.py [--short] [--only w3] [--library scipy] [--out results]
 
@@ -35,6 +37,7 @@ WORKLOADS = {
     "w2": "w2_stiff",
     "w3": "w3_small_neural_ode",
     "w4": "w4_spiral_training",
+    "w7": "w7_sde",
     "w9": "w9_parameter_gradients",
     "wb": "wb_bridge",
 }

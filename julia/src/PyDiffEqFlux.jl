@@ -12,7 +12,7 @@ using FunctionWrappers: FunctionWrapper
 using LinearAlgebra: LinearAlgebra, I
 using Logging: Logging
 using PrecompileTools: @compile_workload, @setup_workload
-using SciMLBase: SciMLBase, ODEFunction, ODEProblem
+using SciMLBase: SciMLBase, ODEFunction, ODEProblem, SDEFunction, SDEProblem
 using SciMLLogging: SciMLLogging
 using SciMLSensitivity: SciMLSensitivity
 
@@ -48,6 +48,8 @@ include("options.jl")
 include("on_demand.jl")
 include("algorithms.jl")
 include("sensealgs.jl")
+include("noise.jl")
+include("diffusion.jl")
 include("problems.jl")
 include("tolerances.jl")
 include("solutions.jl")
@@ -55,6 +57,7 @@ include("adjoints.jl")
 include("layouts.jl")
 include("step_methods.jl")
 include("discrete_adjoint.jl")
+include("stochastic_adjoint.jl")
 include("precompile.jl")
 
 end

@@ -4,7 +4,7 @@
 What Python passes to [`adjoint`](@ref).
 
 The fields are those of `AdjointArguments` in `_arguments.py`, in the same order. `cotangents` has a column a time; `du0`
-and `dp` are written.
+and `dp` are written, and `dg` for the parameters of a diffusion.
 """
 struct AdjointArguments
     record::Int64
@@ -15,6 +15,7 @@ struct AdjointArguments
     cotangents::UInt64
     du0::UInt64
     dp::UInt64
+    dg::UInt64
 end
 
 "Thrown where the solve backwards did not reach the start; SciMLSensitivity returns what it has and only logs it."
@@ -75,6 +76,13 @@ function adjoint_with(record::Record{T}, alg, sensealg, a::AdjointArguments) whe
     n, n_p = length(record.solution.prob.u0), length(record.rhs.p)
     times = copy(wrap(Float64, a.times, a.n_times))
     cotangents = wrap(T, a.cotangents, n, a.n_times)
+    if record.solution.prob isa SDEProblem
+        λ, dp, dg = stochastic_gradients(record, sensealg, times, cotangents)
+        copyto!(wrap(T, a.du0, n), λ)
+        copyto!(wrap(T, a.dp, n_p), dp)
+        copyto!(wrap(T, a.dg, length(dg)), dg)
+        return nothing
+    end
     logger = FailureLogger(String[])
     sensealg isa Continuous && record.solution.dense && complete_dense_output(record)
     du0, dp = Logging.with_logger(() -> gradients(record, alg, sensealg, times, cotangents), logger)

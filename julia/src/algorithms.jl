@@ -109,6 +109,24 @@ Handle of an algorithm that switches between two: OrdinaryDiffEq's `AutoAlgSwitc
 switching_algorithm(nonstiff::Integer, stiff::Integer, options::Integer) =
     handle(OrdinaryDiffEqCore.AutoAlgSwitch(HANDLES[nonstiff], HANDLES[stiff]; take_options(options)...))
 
+"""
+Handle of a method of StochasticDiffEq. Of its options `split` is an argument there, and `interpretation`, `:ito` or
+`:stratonovich`, the member of an enumeration.
+"""
+function stochastic_algorithm(name::String, options::Integer, finite_differences::Bool)
+    constructor = lookup("StochasticDiffEq", name)
+    return handle(Base.invokelatest(construct_stochastic, constructor, take_options(options), finite_differences))
+end
+
+function construct_stochastic(constructor, options::NamedTuple, finite_differences::Bool)
+    haskey(options, :split) && return constructor(options.split)
+    if haskey(options, :interpretation)
+        (; Ito, Stratonovich) = SciMLBase.AlgorithmInterpretation
+        return constructor(; interpretation=options.interpretation == :ito ? Ito : Stratonovich)
+    end
+    return construct(constructor, options, finite_differences)
+end
+
 "The object `name` of a package that is installed in the active project, or loaded as part of another one."
 function lookup(package::String, name::String)
     place = package_module(package)
@@ -139,7 +157,7 @@ const CONTROLLERS = Dict{String,Any}(
 )
 
 """
-Handle of a step size controller; `betas` is \"0.7,0.4\" or \"\", and \"nothing\" stands for one that is the algorithm's.
+Handle of a step size controller; `betas` is "0.7,0.4" or "", and "nothing" stands for one that is the algorithm's.
 """
 function controller(name::String, betas::String, alg::Integer, options::Integer)
     coefficients = [part == "nothing" ? nothing : parse(Float64, part) for part in split(betas, ","; keepempty=false)]

@@ -109,13 +109,14 @@ function (g::CTGrad{T})(dT::Vector{T}, u::Vector{T}, ::Vector{T}, t::Float64) wh
 end
 
 """
-What Python passes to [`callback_rhs`](@ref): sizes, C functions, and the addresses of the buffers.
+What Python passes to [`callback_rhs`](@ref): sizes (`n_out` is that of what the function returns), C functions, and the addresses of the buffers.
 
 The fields are those of `CallbackArguments` in `_arguments.py`, in the same order. A pointer of 0 is absent.
 """
 struct CallbackArguments
     single::Int64
     n::Int64
+    n_out::Int64
     n_p::Int64
     joint::Int64
     f::UInt64
@@ -142,11 +143,12 @@ end
 
 function callback_rhs(::Type{T}, a::CallbackArguments) where {T}
     buffer(address) = wrap(T, address, a.n)
-    f = CFunction{T}(Ptr{Cvoid}(a.f), buffer(a.u), buffer(a.du))
+    output(address) = wrap(T, address, a.n_out)
+    f = CFunction{T}(Ptr{Cvoid}(a.f), buffer(a.u), output(a.du))
     vjp = vjp_p = both = tangent = jac = tgrad = nothing
     p = zeros(T, max(a.n_p, 1)) # Python has them; only their number counts here
     if a.vjp != 0
-        buffers = (buffer(a.u), buffer(a.λ), buffer(a.λ_du), wrap(T, a.λ_dp, length(p)))
+        buffers = (buffer(a.u), output(a.λ), buffer(a.λ_du), wrap(T, a.λ_dp, length(p)))
         product(wants) = CVjp{T}(Ptr{Cvoid}(a.vjp), wants, buffers...)
         if a.joint == 1
             pull = product(WANTS_STATE | WANTS_PARAMETERS)

@@ -201,10 +201,15 @@ function check_end(s::Sweep{T}, m::StepMethod, step::Step{T}, scale, count::Int)
     for i in 1:count
         m.b[i] == 0 || add!(s.x, T(scale * m.b[i]), s.ks[i])
     end
+    check_end(s.x, step)
+    return nothing
+end
+
+function check_end(x::Vector{T}, step::Step{T}) where {T}
     size, difference = zero(T), zero(T)
-    for i in eachindex(s.x)
+    for i in eachindex(x)
         size = max(size, abs(step.u0[i]), abs(step.u1[i]))
-        difference = max(difference, abs(s.x[i] - step.u1[i]))
+        difference = max(difference, abs(x[i] - step.u1[i]))
     end
     # the linear systems of stiff steps magnify rounding
     difference <= eps(T)^0.4 * size || throw(NotRepeatable(step.start))

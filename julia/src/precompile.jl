@@ -25,6 +25,7 @@ function callback_rhs(products::Int)
         0,
         N,
         N,
+        N,
         Int(products > 0),
         UInt64(@cfunction(f, Cint, (Float64,))),
         UInt64(@cfunction(vjp, Cint, (Float64, Cint))),
@@ -61,7 +62,7 @@ function solve(rhs, alg; keep_steps=0, keep_ends=0, implicit=Int(P.takes_jacobia
     arguments = Ref(
         P.SolveArguments(
             rhs, alg, 0, N, address(u0), 0, 0.0, 1.0, 3, address(saveat), 0, 0, 0, 0, 1e-6, 1e-3, 0, 0, 0.0, 0.0, Inf, 10^5, 1,
-            implicit, 0, 1, 1, keep_steps, keep_ends,
+            implicit, 0, 1, 1, keep_steps, keep_ends, 0, 0,
         ),
     )
     result = Ref(P.SolveResult(ntuple(_ -> 0, fieldcount(P.SolveResult))...))
@@ -82,7 +83,7 @@ function adjoint(record, alg, sensealg)
     times, cotangents, du0, dp = [0.0, 0.5, 1.0], ones(N, 3), zeros(N), zeros(N)
     arguments = Ref(
         P.AdjointArguments(
-            record, sensealg, alg, 3, address(times), address(cotangents), address(du0), address(dp)
+            record, sensealg, alg, 3, address(times), address(cotangents), address(du0), address(dp), 0
         ),
     )
     GC.@preserve times cotangents du0 dp arguments P.adjoint(Int(pointer_from_objref(arguments)))

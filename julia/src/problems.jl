@@ -18,3 +18,10 @@ function problem(rhs::RightHandSide{T}, a) where {T}
     f = ode_function(rhs, a.implicit == 1, mass_matrix)
     return ODEProblem{true}(f, wrap(T, a.u0, a.n), (a.t0, a.t1), rhs.p)
 end
+
+function problem(rhs::RightHandSide{T}, g::Diffusion{T}, noise::PathNoise{T}, a) where {T}
+    jacobian = a.implicit == 1 && rhs.functions.jacobian !== nothing ? (; jac=Jac(rhs), tgrad=TGrad(rhs)) : (;)
+    f = SDEFunction{true,SciMLBase.FullSpecialize}(rhs, g; jacobian...)
+    noise_rate_prototype = prototype(g, Int(a.n))
+    return SDEProblem{true}(f, wrap(T, a.u0, a.n), (a.t0, a.t1), rhs.p; noise, noise_rate_prototype)
+end

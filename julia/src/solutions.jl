@@ -36,6 +36,8 @@ struct SolveArguments
     save_end::Int64
     keep_steps::Int64
     keep_ends::Int64
+    diffusion::Int64
+    noise::Int64
 end
 
 "What [`solve`](@ref) gives back; `times` and `states` are addresses that stay valid until `record` is released."
@@ -51,6 +53,7 @@ struct SolveResult
     njac::Int64
     nsolve::Int64
     nw::Int64
+    nf2::Int64
 end
 
 "How steps were made; `discontinuities` are in ascending order."
@@ -82,7 +85,7 @@ end
 
 function solve_with(rhs::RightHandSide{T}, alg, a::SolveArguments) where {T}
     # promoted options reach the solver with one type each, so that there is one compiled solver
-    prob = problem(rhs, a)
+    prob = a.diffusion == 0 ? problem(rhs, a) : problem(rhs, HANDLES[a.diffusion], HANDLES[a.noise], a)
     discontinuities = numbers(a.discontinuities, a.n_discontinuities)
     rhs.sides, rhs.backwards = Sides(T, a.t0, a.t1, discontinuities), a.t1 < a.t0
     solution = if a.abstol_vector == 0 && a.reltol_vector == 0
@@ -102,20 +105,26 @@ function solve_with(rhs::RightHandSide{T}, alg, a::SolveArguments) where {T}
     )
     record = Record(solution, rhs, times, states, stepping)
     s = solution.stats
+    nf, nf2 = evaluations(prob, s)
     return SolveResult(
         handle(record),
         Int(solution.retcode),
         length(times),
         UInt64(pointer(times)),
         UInt64(pointer(states)),
-        s.nf,
+        nf,
         s.naccept,
         s.nreject,
         s.njacs,
         s.nsolve,
         s.nw,
+        nf2,
     )
 end
+
+"How often `f` was evaluated, and `g` where there is one: the stochastic solvers do not count."
+evaluations(prob, stats) = (stats.nf, 0)
+evaluations(prob::SDEProblem, stats) = (prob.f.f.calls, prob.g.rhs.calls)
 
 "A copy of `count` numbers at an address."
 numbers(address, count) = count == 0 ? Float64[] : copy(wrap(Float64, address, count))

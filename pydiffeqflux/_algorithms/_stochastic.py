@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 from .. import _tableaus as tab
 from .._errors import InvalidOptionError
 from .._noise import NoiseKind, NoiseLayout
-from ._base import EMBEDDED, AbstractAlgorithm, Engine
+from ._base import BOTH, EMBEDDED, AbstractAlgorithm, Engine
+from ._julia_algorithm import JuliaAlgorithm
 
 Interpretation = Literal["ito", "stratonovich"]
 """Which of the two integrals the noise term of an equation stands for."""
@@ -22,15 +23,17 @@ class AbstractStochasticAlgorithm(AbstractAlgorithm):
         integral: the one that it solves for, where that is no option.
         kinds: the noise that it is made for.
         additive: whether the diffusion must not depend on the state.
+        needs_area: whether steps are made of the space-time Lévy area, too.
     """
 
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
+    engines: ClassVar[frozenset[Engine]] = BOTH
     order: ClassVar[int] = 1
     integral: ClassVar[Interpretation] = "ito"
     strong_order: ClassVar[float]
     weak_order: ClassVar[float] = 1.0
     kinds: ClassVar[frozenset[NoiseKind]] = frozenset(NoiseKind)
     additive: ClassVar[bool] = False
+    needs_area: ClassVar[bool] = False
     coarse_dense_output: ClassVar[bool] = True
 
     @property
@@ -67,7 +70,7 @@ class EM(AbstractStochasticAlgorithm):
         split: evaluate `g` after the drift has been added, which is more stable, and what Julia does; `False` is the
             classical scheme.
 
-    Engines: embedded. Source: StochasticDiffEq.jl's method of this name.
+    Engines: both. Source: StochasticDiffEq.jl's method of this name.
     """
 
     split: bool = True
@@ -82,7 +85,7 @@ class LambaEM(AbstractStochasticAlgorithm):
     Arguments:
         split: as for [`EM`][].
 
-    Engines: embedded. References: Lamba 2003, *An adaptive timestepping algorithm for stochastic differential
+    Engines: both. References: Lamba 2003, *An adaptive timestepping algorithm for stochastic differential
     equations*; the estimate for general noise is the first neglected term along the increments that were drawn.
     """
 
@@ -94,7 +97,7 @@ class LambaEM(AbstractStochasticAlgorithm):
 class EulerHeun(AbstractStochasticAlgorithm):
     """Euler-Heun, with fixed steps. Stratonovich; strong order 0.5, 1 for commutative noise; any noise.
 
-    Engines: embedded. Source: StochasticDiffEq.jl's method of this name.
+    Engines: both. Source: StochasticDiffEq.jl's method of this name.
     """
 
     is_adaptive: ClassVar[bool] = False
@@ -112,7 +115,7 @@ class RKMil(AbstractStochasticAlgorithm):
     Raises:
         InvalidOptionError: it is neither.
 
-    Engines: embedded. Source: StochasticDiffEq.jl's method of this name.
+    Engines: both. Source: StochasticDiffEq.jl's method of this name.
     References: Kloeden, Platen 1992, *Numerical solution of stochastic differential equations*, 11.1.
     """
 
@@ -138,6 +141,7 @@ class AbstractRossler(AbstractStochasticAlgorithm):
     """
 
     tableau: ClassVar[tab.RosslerTableau]
+    needs_area: ClassVar[bool] = True
     strong_order: ClassVar[float] = 1.5
     weak_order: ClassVar[float] = 2.0
 
@@ -146,7 +150,7 @@ class AbstractRossler(AbstractStochasticAlgorithm):
 class SRIW1(AbstractRossler):
     """Rößler's SRIW1. Itô; strong order 1.5, weak order 2; diagonal or scalar noise.
 
-    Engines: embedded. References: Rößler 2010.
+    Engines: both. References: Rößler 2010.
     """
 
     tableau: ClassVar[tab.RosslerTableau] = tab.SRIW1
@@ -157,7 +161,7 @@ class SRIW1(AbstractRossler):
 class SOSRI(AbstractRossler):
     """SRI with a large region of stability, the default for diagonal noise. Itô; strong order 1.5, weak order 2.
 
-    For diagonal or scalar noise. Engines: embedded. References: Rackauckas, Nie 2020.
+    For diagonal or scalar noise. Engines: both. References: Rackauckas, Nie 2020.
     """
 
     tableau: ClassVar[tab.RosslerTableau] = tab.SOSRI
@@ -168,7 +172,7 @@ class SOSRI(AbstractRossler):
 class SRA1(AbstractRossler):
     """Rößler's SRA1 for additive noise of any shape. Strong order 1.5, weak order 2.
 
-    Engines: embedded. References: Rößler 2010.
+    Engines: both. References: Rößler 2010.
     """
 
     tableau: ClassVar[tab.RosslerTableau] = tab.SRA1
@@ -179,7 +183,7 @@ class SRA1(AbstractRossler):
 class SOSRA(AbstractRossler):
     """SRA with a large region of stability, the default for additive noise of any shape. Strong order 1.5.
 
-    Engines: embedded. References: Rackauckas, Nie 2020.
+    Engines: both. References: Rackauckas, Nie 2020.
     """
 
     tableau: ClassVar[tab.RosslerTableau] = tab.SOSRA
@@ -196,7 +200,7 @@ class ImplicitEM(AbstractStochasticAlgorithm):
     Raises:
         InvalidOptionError: it is not between 0.5 and 1.
 
-    Engines: embedded. Source: StochasticDiffEq.jl's method of this name.
+    Engines: both. Source: StochasticDiffEq.jl's method of this name.
     """
 
     theta: float = 1.0
@@ -218,6 +222,7 @@ class ReversibleHeun(AbstractStochasticAlgorithm):
     Engines: embedded. References: Kidger, Foster, Li, Lyons 2021, *Efficient and accurate gradients for neural SDEs*.
     """
 
+    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     is_adaptive: ClassVar[bool] = False
     strong_order: ClassVar[float] = 0.5
     integral: ClassVar[Interpretation] = "stratonovich"
@@ -239,6 +244,8 @@ class DefaultSDEAlgorithm(AbstractStochasticAlgorithm):
 
 def refuse_kind(alg: AbstractAlgorithm, *, stochastic: bool, tspan: tuple[float, float]) -> str:
     """Why an algorithm is not for an equation with or without noise, as a sentence; empty where it is."""
+    if isinstance(alg, JuliaAlgorithm):
+        return ""
     if not isinstance(alg, AbstractStochasticAlgorithm):
         return f"{alg!r} is for equations without noise; use SOSRI(), LambaEM() or EM()." if stochastic else ""
     if not stochastic:

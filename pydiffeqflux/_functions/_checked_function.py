@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .._errors import GradientError, RightHandSideError
 from ._connection import Connection
-from ._derivatives import CannotMapError, map_over
+from ._derivatives import CannotMapError, map_over, pull_back
 from ._evaluation import AbstractEvaluation
 from ._nesting import leaves
 from ._parameters import Parameters
@@ -201,6 +201,19 @@ class CheckedFunction:
                 not torch.equal(self._call(self.u0.clone(), t), other(state.clone(), t))
                 for t in map(self.time, (t0, 0.5 * (t0 + t1), t1))
             )
+
+    # ---- derivatives
+
+    def evaluate_with_graph(self, u: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        """A leaf with the value of `u`, and `f` of it with the graph between them kept."""
+        with torch.enable_grad():
+            x = u.detach().requires_grad_()
+            return x, self(x, t)
+
+    def vjp(self, k: Tensor, x: Tensor, v: Tensor, *, parameters: bool) -> tuple[Tensor, list[Tensor]]:
+        """`vᵀ ∂k/∂x` and, on request, `vᵀ ∂k/∂q` for every parameter q, from the graph of `k`."""
+        dx, *dp = pull_back(k, [x, *self.parameters] if parameters else [x], v)
+        return dx, dp
 
     # ---- what the gradient is of
 

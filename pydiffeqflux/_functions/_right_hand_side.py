@@ -106,17 +106,6 @@ class RightHandSide(CheckedFunction):
             self._eye = torch.eye(self.numel, dtype=self.dtype, device=self.device)
         return self._eye
 
-    def evaluate_with_graph(self, u: Tensor, t: float) -> tuple[Tensor, Tensor]:
-        """A leaf with the value of `u`, and `f` of it with the graph between them kept."""
-        with torch.enable_grad():
-            x = u.detach().requires_grad_()
-            return x, self(x, t)
-
-    def vjp(self, k: Tensor, x: Tensor, v: Tensor, *, parameters: bool) -> tuple[Tensor, list[Tensor]]:
-        """`vᵀ ∂k/∂x` and, on request, `vᵀ ∂k/∂q` for every parameter q, from the graph of `k`."""
-        dx, *dp = pull_back(k, [x, *self.parameters] if parameters else [x], v)
-        return dx, dp
-
     def vjp_of_tangent(
         self, u: Tensor, t: float, v: Tensor, direction: tuple[Tensor, float]
     ) -> tuple[Tensor, list[Tensor]]:

@@ -7,6 +7,7 @@ tensors are inputs of what was traced, whichever they are. What the tracer canno
 """
 
 import builtins
+import importlib
 import logging
 import threading
 import warnings
@@ -283,8 +284,7 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _untimed() -> Iterator[None]:
     """The tracer times its guards, for a log, after it has emptied the processor's caches: a third of a trace."""
-    from torch._dynamo import guards
-
+    guards: Any = importlib.import_module("torch._dynamo.guards")
     timed = getattr(guards, "profile_guard_manager", None)
     if timed is None:
         yield

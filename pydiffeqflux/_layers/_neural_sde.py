@@ -68,7 +68,7 @@ class NeuralDSDE(_StochasticLayer):
     Raises:
         InvalidProblemError: a network is not a module, or cannot be called in this way.
 
-    Engines: embedded. Source: DiffEqFlux.jl's `NeuralDSDE`.
+    Engines: both. Source: DiffEqFlux.jl's `NeuralDSDE`.
 
     >>> import torch
     >>> from pydiffeqflux import EM
@@ -96,7 +96,7 @@ class NeuralSDE(_StochasticLayer):
     Raises:
         InvalidProblemError: a network is not a module, or cannot be called in this way, or `nbrown` is not positive.
 
-    Engines: embedded. Source: DiffEqFlux.jl's `NeuralSDE`, where columns follow each other.
+    Engines: both. Source: DiffEqFlux.jl's `NeuralSDE`, where columns follow each other.
 
     >>> import torch
     >>> from pydiffeqflux import EM

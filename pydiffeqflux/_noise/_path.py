@@ -51,7 +51,7 @@ class BrownianPath:
     Raises:
         InvalidOptionError: an argument cannot be used.
 
-    Engines: embedded. References: Foster, Lyons, Oberhauser 2020, *An optimal polynomial approximation of Brownian
+    Engines: both. References: Foster, Lyons, Oberhauser 2020, *An optimal polynomial approximation of Brownian
     motion*; Jelinčič, Foster, Kidger 2024, *Single-seed generation of Brownian paths and integrals for adaptive and
     high order SDE solvers*.
 
@@ -189,6 +189,23 @@ class BrownianPath:
         if length == 0.0:
             return self._tensor(motion.w), self._tensor(0.0 * motion.w)
         return self._tensor(motion.w), self._tensor(motion.integral / length - 0.5 * motion.w)
+
+    def cells(self, a: float, b: float, *, areas: bool) -> tuple[list[float], Tensor, Tensor | None]:
+        """The cells that lie between two times, and those that these lie in.
+
+        Arguments:
+            a: the earlier time.
+            b: the later time.
+            areas: whether the areas are wanted.
+
+        Returns:
+            The n + 1 times at their ends, the increments `(n, *shape)`, and the areas likewise, or `None`.
+        """
+        (i, _), (j, y) = self._tick(a), self._tick(b)
+        last = j + (y > 0)
+        times = [self._cells.start(index) for index in range(i, last + 1)]
+        w = self._tensor(self._cells.increments(i, last))
+        return times, w, self._tensor(self._cells.areas(i, last)) if areas else None
 
     def near(self, t: float, dt: float) -> float:
         """A time close to `t + dt`, by a small part of `dt`, at which increments cost less."""

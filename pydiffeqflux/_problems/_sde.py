@@ -41,7 +41,7 @@ class SDEProblem(AbstractProblem):
         InvalidProblemError: an argument cannot be used; the message says which and why.
         InvalidOptionError: the seed cannot be used.
 
-    Engines: embedded. Source: SciMLBase's `SDEProblem`.
+    Engines: both. Source: SciMLBase's `SDEProblem`.
 
     >>> import torch
     >>> from pydiffeqflux import SOSRI, solve

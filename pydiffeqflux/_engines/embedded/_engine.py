@@ -20,6 +20,7 @@ from ..._sensealgs import (
     ReverseDiffAdjoint,
 )
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
+from .._noise import check_noise
 from .._step_size import is_adaptive
 from .._strategy import Kept, check_randomness
 from ._integrator import Integrator
@@ -156,9 +157,7 @@ def _make_method(spec: SolveSpec, norm: ErrorNorm) -> Method:
         return make_method(spec.alg, norm)
     assert noise is not None
     assert isinstance(spec.alg, algs.AbstractStochasticAlgorithm)
-    reason = spec.alg.refuse(diffusion.layout, diffusion.depends_on_state if spec.alg.additive else None)
-    if reason:
-        raise UnsupportedError(reason)
+    check_noise(spec)
     method = make_stochastic_method(spec.alg, noise, diffusion.layout, norm)
     if spec.options.dt is not None and spec.options.dt < method.smallest_step:
         raise InvalidOptionError(

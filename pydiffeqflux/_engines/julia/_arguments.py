@@ -17,6 +17,7 @@ class CallbackArguments(ctypes.Structure):
     _fields_ = (
         ("single", _INT),
         ("n", _INT),
+        ("n_out", _INT),
         ("n_p", _INT),
         ("joint", _INT),
         ("f", _ADDRESS),
@@ -33,6 +34,25 @@ class CallbackArguments(ctypes.Structure):
         ("jac_u", _ADDRESS),
         ("jac_matrix", _ADDRESS),
         ("jac_time", _ADDRESS),
+    )
+
+
+class NoiseArguments(ctypes.Structure):
+    """`NoiseArguments` of `noise.jl`."""
+
+    _fields_ = (
+        ("single", _INT),
+        ("n", _INT),
+        ("with_areas", _INT),
+        ("keep", _INT),
+        ("t0", _FLOAT),
+        ("count", _INT),
+        ("times", _ADDRESS),
+        ("increments", _ADDRESS),
+        ("areas", _ADDRESS),
+        ("noise", _ADDRESS),
+        ("w", _ADDRESS),
+        ("area", _ADDRESS),
     )
 
 
@@ -69,6 +89,8 @@ class SolveArguments(ctypes.Structure):
         ("save_end", _INT),
         ("keep_steps", _INT),
         ("keep_ends", _INT),
+        ("diffusion", _INT),
+        ("noise", _INT),
     )
 
 
@@ -87,6 +109,7 @@ class SolveResult(ctypes.Structure):
         ("njac", _INT),
         ("nsolve", _INT),
         ("nw", _INT),
+        ("nf2", _INT),
     )
 
 
@@ -102,10 +125,17 @@ class AdjointArguments(ctypes.Structure):
         ("cotangents", _ADDRESS),
         ("du0", _ADDRESS),
         ("dp", _ADDRESS),
+        ("dg", _ADDRESS),
     )
 
 
-CROSSING: tuple[type[ctypes.Structure], ...] = (CallbackArguments, SolveArguments, SolveResult, AdjointArguments)
+CROSSING: tuple[type[ctypes.Structure], ...] = (
+    CallbackArguments,
+    NoiseArguments,
+    SolveArguments,
+    SolveResult,
+    AdjointArguments,
+)
 """All structs that cross, in the order of Julia's `CROSSING`."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..._errors import JuliaWarning, UnsupportedError
-from ..._functions import PureFunction, Refusal, RightHandSide
+from ..._functions import CheckedFunction, PureFunction, Refusal
 from ._bridge import Bridge
 from ._compiled import CompiledFunction, Needs, with_line
 from .compiler._trace import CannotCompileError
@@ -31,7 +31,7 @@ class _Variants:
 
 
 class Cache:
-    """Compiles right-hand sides, once each, and remembers those that cannot be compiled.
+    """Compiles user functions, once each, and remembers those that cannot be compiled.
 
     What is compiled belongs to what a function computes: functions that do the same with other tensors share it, and it
     is freed when the last of them is gone.
@@ -42,7 +42,7 @@ class Cache:
         self._variants: weakref.WeakKeyDictionary[PureFunction, _Variants] = weakref.WeakKeyDictionary()
         self._lock = threading.RLock()  # torch traces one function at a time
 
-    def get(self, rhs: RightHandSide, needs: Needs, *, required: bool) -> CompiledFunction | None:
+    def get(self, rhs: CheckedFunction, needs: Needs, *, required: bool) -> CompiledFunction | None:
         """The compiled function, or `None` where it must be called back; says so the first time.
 
         Raises:
@@ -60,10 +60,10 @@ class Cache:
                 else:
                     refusal = found
         assert refusal is not None
-        self._announce(refusal, required=required)
+        self._announce(rhs.name, refusal, required=required)
         return None
 
-    def _find_or_make(self, rhs: RightHandSide, function: PureFunction) -> CompiledFunction | CannotCompileError:
+    def _find_or_make(self, rhs: CheckedFunction, function: PureFunction) -> CompiledFunction | CannotCompileError:
         variants = self._variants.get(function)
         if variants is None:
             variants = self._variants[function] = _Variants()
@@ -77,7 +77,7 @@ class Cache:
                 variants.refusal = with_line(error, rhs)
         return variants.refusal
 
-    def _make(self, rhs: RightHandSide, variants: _Variants) -> CompiledFunction:
+    def _make(self, rhs: CheckedFunction, variants: _Variants) -> CompiledFunction:
         if len(variants.compiled) == VARIANTS:
             raise CannotCompileError(
                 f"it has been compiled {VARIANTS} times, each time with another number in it; pass what changes in p"
@@ -86,16 +86,16 @@ class Cache:
         variants.compiled.append(compiled)
         return compiled
 
-    def _announce(self, refusal: Refusal | CannotCompileError, *, required: bool) -> None:
+    def _announce(self, name: str, refusal: Refusal | CannotCompileError, *, required: bool) -> None:
         if required:
             cause = refusal if isinstance(refusal, Exception) else None
             raise UnsupportedError(
-                f"f cannot be compiled to Julia: {refusal}. Leave compile out to have it called back."
+                f"{name} cannot be compiled to Julia: {refusal}. Leave compile out to have it called back."
             ) from cause
         if not refusal.announced:
             refusal.announced = True
             warnings.warn(
-                f"f is called back from Julia, which is slower than compiled code, since {refusal}; compile=False "
+                f"{name} is called back from Julia, which is slower than compiled code, since {refusal}; compile=False "
                 "silences this.",
                 JuliaWarning,
                 stacklevel=2,

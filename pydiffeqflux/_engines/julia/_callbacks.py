@@ -7,7 +7,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from ..._functions import RightHandSide
+from ..._functions import CheckedFunction, RightHandSide
 from ..._progress import ProgressBar
 from .._linearisation import Linearisation
 from ._arguments import CallbackArguments, address
@@ -79,20 +79,21 @@ class Products(Enum):
 
 
 class TorchCallbacks:
-    """The C functions of a right-hand side, and the tensors through which they take and return states.
+    """The C functions of a user function, and the tensors through which they take and return states.
 
     Julia copies a state into a buffer, calls with nothing but a number, and copies the result out of another buffer.
     """
 
-    def __init__(self, rhs: RightHandSide, guard: Guard, poll: Poll, *, jacobian: bool, products: Products) -> None:
+    def __init__(self, rhs: CheckedFunction, guard: Guard, poll: Poll, *, jacobian: bool, products: Products) -> None:
         self.rhs = rhs
-        self._linearisation = Linearisation(rhs)
-        n, self.n_p = rhs.numel, sum(map(_size, rhs.parameters))
-        self._u, self._du = self._buffer(n), self._buffer(n)
+        self._output_shape = rhs.shape if rhs.output_shape is None else rhs.output_shape
+        n, n_out, self.n_p = rhs.numel, self._output_shape.numel(), sum(map(_size, rhs.parameters))
+        self._u, self._du = self._buffer(n), self._buffer(n_out)
         self._f = _F(lambda t: guard(self._evaluate, t))
         self.arguments = CallbackArguments(
             single=int(rhs.dtype == torch.float32),
             n=n,
+            n_out=n_out,
             n_p=self.n_p,
             joint=int(products in (Products.JOINT, Products.JOINT_WITH_TANGENT)),
             f=_address_of(self._f),
@@ -108,6 +109,8 @@ class TorchCallbacks:
             self._prepare_tangent(guard)
 
     def _prepare_jacobian(self, guard: Guard) -> None:
+        assert isinstance(self.rhs, RightHandSide)
+        self._linearisation = Linearisation(self.rhs)
         n, a = self.rhs.numel, self.arguments
         self._jac_u, self._jac_time, self._jac_matrix = self._buffer(n), self._buffer(n), self._buffer(n * n).view(n, n)
         self._jac = _F(lambda t: guard(self._linearise, t))
@@ -116,7 +119,7 @@ class TorchCallbacks:
 
     def _prepare_vjp(self, guard: Guard) -> None:
         a = self.arguments
-        self._cotangent, self._pulled = self._buffer(self.rhs.numel), self._buffer(self.rhs.numel)
+        self._cotangent, self._pulled = self._buffer(self._output_shape.numel()), self._buffer(self.rhs.numel)
         pulled_p = self._pulled_p = self._buffer(max(self.n_p, 1))
         self._pulled_parts = self.split(pulled_p)
         self._vjp = _VJP(lambda t, wants: guard(self._pull, t, wants))
@@ -151,13 +154,14 @@ class TorchCallbacks:
     def _pull(self, t: float, wants: int) -> None:
         wants_parameters = bool(wants & _WANTS_PARAMETERS)
         x, k = self.rhs.evaluate_with_graph(self._state(self._u), t)
-        du, dp = self.rhs.vjp(k, x, self._state(self._cotangent), parameters=wants_parameters)
+        du, dp = self.rhs.vjp(k, x, self._cotangent.clone().view(self._output_shape), parameters=wants_parameters)
         if wants & _WANTS_STATE:
             self._pulled.copy_(du.reshape(-1))
         if wants_parameters:
             self._write_parameters(dp)
 
     def _pull_tangent(self, t: float, τ: float) -> None:
+        assert isinstance(self.rhs, RightHandSide)
         λ, g = self._state(self._cotangent), self._state(self._direction)
         du, dp = self.rhs.vjp_of_tangent(self._state(self._u), t, λ, (g, τ))
         self._pulled.copy_(du.reshape(-1))

@@ -1,5 +1,6 @@
 """Algorithms, controllers and sensealgs as handles of Julia objects, each made once."""
 
+from dataclasses import fields
 from numbers import Real
 from typing import Any
 
@@ -34,6 +35,9 @@ class Choices:
         if isinstance(alg, algs.JuliaAlgorithm):
             options = self._options(dict(alg.options))
             return call("algorithm", alg.name, alg.package or "", options, finite_differences)
+        if isinstance(alg, algs.AbstractStochasticAlgorithm):
+            options = self._options({option.name: getattr(alg, option.name) for option in fields(alg)})
+            return call("stochastic_algorithm", type(alg).__name__, options, finite_differences)
         return call("algorithm", type(alg).__name__, "", self._options({}), finite_differences)
 
     def _options(self, options: dict[str, Any]) -> int:

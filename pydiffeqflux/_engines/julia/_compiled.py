@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..._errors import UnsupportedError
-from ..._functions import RightHandSide
+from ..._functions import CheckedFunction
 from ._arguments import address
 from ._bridge import Bridge, Handle
 from ._callbacks import Poll, Products
@@ -94,8 +94,8 @@ class Needs:
         return tuple(name if want else "" for name, want in zip(_PROGRAMS, wanted, strict=True))
 
 
-def trace_right_hand_side(rhs: RightHandSide) -> TracedFunction:
-    """A right-hand side as a graph of primitive operations.
+def trace_function(rhs: CheckedFunction) -> TracedFunction:
+    """A user function as a graph of primitive operations.
 
     Raises:
         CannotCompileError: it has none, or not one that can be compiled.
@@ -111,7 +111,8 @@ def trace_right_hand_side(rhs: RightHandSide) -> TracedFunction:
     if any(x.device.type != "cpu" for x in rhs.snapshot.captured):
         raise CannotCompileError("it reads tensors that are not on the CPU")
     replay = Replay(rhs.snapshot.function, rhs.snapshot.inputs)
-    inputs = Inputs({"u": rhs.u0}, rhs.leaves, rhs.time(0.0))
+    output = rhs.u0 if rhs.output_shape is None else rhs.u0.new_empty(rhs.output_shape)
+    inputs = Inputs({"u": rhs.u0}, rhs.leaves, rhs.time(0.0), output)
     try:
         return TracedFunction(replay, inputs, rhs.snapshot.captured, captured_parameters(rhs))
     except CannotCompileError as error:
@@ -125,28 +126,28 @@ class CompiledFunction:
 
     Arguments:
         bridge: the running Julia.
-        rhs: a right-hand side to trace.
+        rhs: a function to trace.
     """
 
-    def __init__(self, bridge: Bridge, rhs: RightHandSide) -> None:
+    def __init__(self, bridge: Bridge, rhs: CheckedFunction) -> None:
         self._bridge = bridge
         self._single = rhs.dtype == torch.float32
         self._n = rhs.numel
-        self._traced = trace_right_hand_side(rhs)
+        self._traced = trace_function(rhs)
         tensors = _captured(rhs)
         self._reads = [(origin, digest(take(origin, tensors))) for origin in self._traced.reads]
         self._loaded: dict[str, _Loaded] = {}
         self._assembled: dict[Needs, Handle] = {}
         self._refused: dict[Needs, CannotCompileError] = {}
 
-    def is_current(self, rhs: RightHandSide) -> bool:
+    def is_current(self, rhs: CheckedFunction) -> bool:
         """Whether the tensors whose contents were taken to be constant have not changed."""
         tensors = _captured(rhs)
         return all(digest(take(origin, tensors)) == contents for origin, contents in self._reads)
 
     # ---- functions
 
-    def _load(self, name: str, rhs: RightHandSide) -> _Loaded:
+    def _load(self, name: str, rhs: CheckedFunction) -> _Loaded:
         if name not in self._loaded:
             tensors = _captured(rhs)
             generic = name == GENERIC
@@ -160,7 +161,7 @@ class CompiledFunction:
             self._loaded[name] = loaded
         return self._loaded[name]
 
-    def _verify(self, name: str, loaded: _Loaded, rhs: RightHandSide) -> None:
+    def _verify(self, name: str, loaded: _Loaded, rhs: CheckedFunction) -> None:
         """Compare with torch at some states: code that differs must not be used."""
         tensors = _captured(rhs)
         dense = _dense(loaded.constants, tensors)  # kept until Julia has read them
@@ -180,14 +181,14 @@ class CompiledFunction:
 
     # ---- parameters
 
-    def flat_parameters(self, rhs: RightHandSide) -> Tensor:
+    def flat_parameters(self, rhs: CheckedFunction) -> Tensor:
         """The numbers that the compiled functions call `p`."""
         parts = [tensor.detach().reshape(-1) for tensor in (*rhs.leaves, *self._traced.parameters(_captured(rhs)))]
         if len(parts) == 1:
             return parts[0].contiguous()
         return torch.cat(parts) if parts else torch.empty(0, dtype=rhs.dtype)
 
-    def places(self, rhs: RightHandSide) -> list[slice | None]:
+    def places(self, rhs: CheckedFunction) -> list[slice | None]:
         """Where each differentiated parameter lies in the flat ones, `None` for those that `f` does not use."""
         starts: dict[int, slice] = {}
         start = 0
@@ -197,7 +198,7 @@ class CompiledFunction:
         pairs = zip(rhs.parameters, rhs.owners, strict=True)
         return [starts.get(id(q)) or starts.get(id(owner)) for q, owner in pairs]
 
-    def constants(self, rhs: RightHandSide, needs: Needs) -> dict[str, list[Tensor]]:
+    def constants(self, rhs: CheckedFunction, needs: Needs) -> dict[str, list[Tensor]]:
         """What each function reads, without gaps in memory."""
         tensors = _captured(rhs)
         return {name: _dense(self._loaded[name].constants, tensors) for name in needs.functions if name}
@@ -209,7 +210,7 @@ class CompiledFunction:
 
     # ---- right-hand sides
 
-    def prepare(self, rhs: RightHandSide, needs: Needs) -> CannotCompileError | None:
+    def prepare(self, rhs: CheckedFunction, needs: Needs) -> CannotCompileError | None:
         """Compile what is not compiled yet; returns what stands in the way, if something does."""
         if needs not in self._assembled and needs not in self._refused:
             try:
@@ -218,7 +219,7 @@ class CompiledFunction:
                 self._refused[needs] = with_line(error, rhs)
         return self._refused.get(needs)
 
-    def _assemble(self, rhs: RightHandSide, needs: Needs) -> Handle:
+    def _assemble(self, rhs: CheckedFunction, needs: Needs) -> Handle:
         numbers = [self._load(name, rhs).handle.number if name else 0 for name in needs.functions]
         return self._bridge.keep(
             self._bridge.call("compiled_functions", self._single, *numbers, self._n if needs.jacobian else 0)
@@ -230,7 +231,7 @@ class CompiledFunction:
         return self._bridge.call("compiled_rhs", number, address(parameters), parameters.numel(), poll.address)
 
 
-def _captured(rhs: RightHandSide) -> list[Tensor]:
+def _captured(rhs: CheckedFunction) -> list[Tensor]:
     """The tensors that the function at hand reads, in the order that all functions share that compute the same."""
     assert rhs.snapshot is not None
     return rhs.snapshot.captured
@@ -240,7 +241,7 @@ def _dense(constants: list[Origin], tensors: Sequence[Tensor]) -> list[Tensor]:
     return [take(origin, tensors).detach().contiguous() for origin in constants]
 
 
-def with_line(error: CannotCompileError, rhs: RightHandSide) -> CannotCompileError:
+def with_line(error: CannotCompileError, rhs: CheckedFunction) -> CannotCompileError:
     """The same, with the line of the user's code if that can be found, and without what it holds of the user's."""
     line = error.where
     if not line and error.operation:
@@ -248,7 +249,7 @@ def with_line(error: CannotCompileError, rhs: RightHandSide) -> CannotCompileErr
     return error.at(line)
 
 
-def generated_source(rhs: RightHandSide) -> str:
+def generated_source(rhs: CheckedFunction) -> str:
     """The Julia code of `f` and of its vector-Jacobian products.
 
     Raises:
@@ -256,7 +257,7 @@ def generated_source(rhs: RightHandSide) -> str:
     """
     needs = Needs(Products.SEPARATE, jacobian=False)
     try:
-        bound = trace_right_hand_side(rhs).bind(_captured(rhs))
+        bound = trace_function(rhs).bind(_captured(rhs))
         texts = [emit(_PROGRAMS[name](bound), name).text for name in filter(None, needs.functions)]
     except CannotCompileError as error:
         raise UnsupportedError(f"f cannot be compiled to Julia: {with_line(error, rhs)}.") from error

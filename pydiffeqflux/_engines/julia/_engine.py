@@ -17,6 +17,7 @@ from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
 from ..._sensealgs import AbstractSensealg, GaussAdjoint, ReverseDiffAdjoint
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
+from .._noise import check_noise
 from .._step_size import is_adaptive
 from .._strategy import Kept, check_randomness
 from ._arguments import AdjointArguments, SolveArguments, SolveResult, address, doubles, view
@@ -24,9 +25,10 @@ from ._bridge import Bridge, Handle, start
 from ._cache import Cache
 from ._choices import Choices
 from ._errors import translate
-from ._function import JuliaFunction, make_function
+from ._function import JuliaFunction, make_diffusion, make_function
 from ._interrupts import deferred_interrupts
 from ._julia_sources import JuliaSources
+from ._noise import SolveNoise
 from ._strategies import strategy_for, strategy_of
 from ._strategy import eager
 
@@ -49,11 +51,18 @@ class Record:
         function: the right-hand side in Julia.
         solution: the solution in Julia.
         alg: handle of the algorithm.
+        diffusion: that of a stochastic equation.
     """
 
     function: JuliaFunction
     solution: Handle
     alg: int
+    diffusion: JuliaFunction | None = None
+
+    @property
+    def functions(self) -> tuple[JuliaFunction, ...]:
+        """All functions of the equation, the right-hand side first."""
+        return (self.function,) if self.diffusion is None else (self.function, self.diffusion)
 
 
 class _Session:
@@ -67,15 +76,16 @@ class _Session:
         pairs = (pair.split("=") for pair in bridge.call("retcodes").split(","))
         self.retcodes = {int(number): _RETCODES.get(name, ReturnCode.Failure) for number, name in pairs}
 
-    def run(self, function: JuliaFunction, name: str, *args: int) -> int:
+    def run(self, functions: Sequence[JuliaFunction], name: str, *args: int) -> int:
         """A call that may run the user's code: raises what that raised, or Ctrl-C, or Julia's error as ours."""
-        guard, failure, result = function.guard, None, 0
+        guard, failure, result = functions[0].guard, None, 0
         guard.error = None
         with torch.no_grad(), deferred_interrupts() as interrupts:
             guard.interrupts = interrupts
             try:
                 with self.bridge.lock:
-                    function.activate()
+                    for function in functions:
+                        function.activate()
                     result = self.bridge.call_raw(name, *args)
             except self.bridge.JuliaError as error:
                 failure = guard.error or (None if interrupts.requested else translate(error))
@@ -102,7 +112,7 @@ class JuliaEngine(AbstractEngine):
         return self._running
 
     def default_algorithm(self, prob: AbstractProblem) -> algs.AbstractAlgorithm:
-        return algs.DefaultODEAlgorithm()
+        return algs.DefaultSDEAlgorithm() if prob.is_stochastic else algs.DefaultODEAlgorithm()
 
     def prepare(self, prob: AbstractProblem, options: SolveOptions) -> RightHandSide:
         return prob.prepare(traced=options.compile is not False)
@@ -112,6 +122,8 @@ class JuliaEngine(AbstractEngine):
 
         Rosenbrock steps ask more of `f`, namely second derivatives, than a default may take for granted.
         """
+        if spec.rhs.diffusion is not None:
+            return ReverseDiffAdjoint()
         concrete = _concrete(spec)
         discrete, gauss = (replace(concrete, sensealg=choice) for choice in (ReverseDiffAdjoint(), GaussAdjoint()))
         if isinstance(spec.rhs, SourceRightHandSide):
@@ -122,12 +134,11 @@ class JuliaEngine(AbstractEngine):
 
     def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
         julia_source = prob.is_julia_source
-        if prob.is_stochastic:
-            raise UnsupportedError(
-                f"the julia engine does not solve a {type(prob).__name__}; use engine='embedded', which does where f "
-                "and g are torch functions."
-            )
-        reason = algs.refuse_algorithm("julia", alg) or algs.refuse_kind(alg, stochastic=False, tspan=prob.tspan)
+        reason = algs.refuse_algorithm("julia", alg) or algs.refuse_kind(
+            alg, stochastic=prob.is_stochastic, tspan=prob.tspan
+        )
+        if not reason and prob.is_stochastic:
+            reason = _refuse_stochastic(sensealg, julia_source=julia_source)
         if reason:
             raise UnsupportedError(reason)
         if prob.u0.device.type != "cpu":
@@ -153,6 +164,7 @@ class JuliaEngine(AbstractEngine):
         spec = _concrete(spec)
         strategy = strategy_for(spec)
         strategy.check(spec)
+        check_noise(spec)
         check_randomness(spec, strategy)
         adaptive = _check_step_size(spec)
         session = self._session
@@ -165,13 +177,17 @@ class JuliaEngine(AbstractEngine):
         function = make_function(
             session.bridge, session.julia_sources, session.cache, spec, strategy, implicit=implicit
         )
+        diffusion = make_diffusion(session.bridge, session.cache, spec, strategy, function.guard)
+        functions = (function,) if diffusion is None else (function, diffusion)
         arguments, buffers = _solve_arguments(
             spec, function, session, alg, strategy.keep, implicit=implicit, adaptive=adaptive
         )
+        if diffusion is not None:
+            buffers += _add_noise(arguments, session.bridge, spec, diffusion, adaptive=adaptive)
         result = SolveResult()
         with ProgressBar(spec.tspan, shown=spec.options.progress) as bar:
             function.poll.progress = bar
-            session.run(function, "solve", address(arguments), address(result))
+            session.run(functions, "solve", address(arguments), address(result))
             function.poll.progress = None
             del buffers
             times = list((ctypes.c_double * result.n_times).from_address(result.times))
@@ -181,7 +197,9 @@ class JuliaEngine(AbstractEngine):
         states = view(result.states, (result.n_times, *spec.rhs.shape), spec.rhs.dtype, owner=solution)
         nf = spec.rhs.nf if function.counts_calls else result.nf
         stats = Stats(nf, result.naccept, result.nreject, result.njac, result.nsolve, result.nw)
-        record = Record(function, solution, alg)
+        if diffusion is not None and spec.rhs.diffusion is not None:
+            stats.nf2 = spec.rhs.diffusion.nf if diffusion.counts_calls else result.nf2
+        record = Record(function, solution, alg, diffusion)
         return RawSolution(spec, times, states, session.retcodes[result.retcode], stats, record)
 
     def evaluate(self, raw: RawSolution, times: Sequence[float], derivative: int) -> Tensor:
@@ -195,7 +213,7 @@ class JuliaEngine(AbstractEngine):
         states = torch.empty((len(times), *spec.rhs.shape), dtype=spec.rhs.dtype)
         at = doubles(times)
         self._session.run(
-            record.function, "evaluate", record.solution.number, address(at), len(times), derivative, address(states)
+            record.functions, "evaluate", record.solution.number, address(at), len(times), derivative, address(states)
         )
         return states
 
@@ -219,9 +237,52 @@ class JuliaEngine(AbstractEngine):
             du0=address(du0),
             dp=address(dp),
         )
-        calls = session.run(function, "adjoint", address(arguments))
+        dg = torch.zeros(1 if record.diffusion is None else max(record.diffusion.n_p, 1), dtype=rhs.dtype)
+        arguments.dg = address(dg)
+        calls = session.run(record.functions, "adjoint", address(arguments))
         raw.stats.nf_adjoint += rhs.nf - before if function.counts_calls else calls
-        return du0, function.split_gradient(dp, rhs)
+        gradients = function.split_gradient(dp, rhs)
+        if record.diffusion is not None and rhs.diffusion is not None:
+            others = record.diffusion.split_gradient(dg, rhs.diffusion)
+            gradients = [a + b for a, b in zip(gradients, others, strict=True)]
+        return du0, gradients
+
+
+def _refuse_stochastic(sensealg: AbstractSensealg | None, *, julia_source: bool) -> str:
+    """Why this engine cannot solve a stochastic equation or differentiate it, empty where it can."""
+    if julia_source:
+        return "an SDEProblem takes torch functions, not a JuliaSource; write f and g as torch functions."
+    if sensealg is not None and not isinstance(sensealg, ReverseDiffAdjoint):
+        return (
+            f"the julia engine has no {sensealg!r} for equations with noise; it has ReverseDiffAdjoint(). Use that, or "
+            "engine='embedded', which has others."
+        )
+    return ""
+
+
+def _add_noise(
+    arguments: SolveArguments, bridge: Bridge, spec: SolveSpec, diffusion: JuliaFunction, *, adaptive: bool
+) -> list[object]:
+    """Let the arguments of a solve name its diffusion and its noise; returns what must be kept while it runs."""
+    assert spec.rhs.diffusion is not None
+    assert spec.noise is not None
+    layout, shape = spec.rhs.diffusion.layout, spec.rhs.shape
+    noise = SolveNoise(
+        spec.noise,
+        layout,
+        shape,
+        diffusion.guard,
+        spec.tspan,
+        dt=None if adaptive else spec.options.dt,
+        with_areas=not isinstance(spec.alg, algs.AbstractStochasticAlgorithm) or spec.alg.needs_area,
+        keep=bool(arguments.keep_steps),
+    )
+    width = shape[-1] if shape else 1
+    motions = 0 if layout.is_elementwise else layout.shape[-1]
+    in_julia = bridge.keep(bridge.call("diffusion", diffusion.handle.number, width, motions))
+    path = bridge.keep(bridge.call("path_noise", address(noise.arguments)))
+    arguments.diffusion, arguments.noise = in_julia.number, path.number
+    return [noise, in_julia, path]
 
 
 def _concrete(spec: SolveSpec) -> SolveSpec:
@@ -235,6 +296,11 @@ def _concrete(spec: SolveSpec) -> SolveSpec:
 def _check_step_size(spec: SolveSpec) -> bool:
     """Whether the step size follows the error estimate."""
     adaptive = is_adaptive(spec)
+    if spec.options.controller is not None and spec.rhs.diffusion is not None:
+        raise UnsupportedError(
+            f"the julia engine takes no controller for equations with noise, not {spec.options.controller!r}; "
+            "leave it out, or use engine='embedded'."
+        )
     if isinstance(spec.options.controller, PredictiveController) and not all(map(_iterates, algs.methods_of(spec.alg))):
         raise UnsupportedError(
             "Julia's PredictiveController is for methods with Newton's iteration, whose effort it takes into account; "
@@ -283,7 +349,8 @@ def _solve_arguments(
     (abstol, abstol_vector), (reltol, reltol_vector) = tolerance(options.abstol), tolerance(options.reltol)
     saveat, (t0, t1) = options.saveat, spec.tspan
     tstops = ()
-    if saveat is not None and options.adaptive and algs.has_coarse_dense_output(spec.alg):
+    coarse = options.adaptive and algs.has_coarse_dense_output(spec.alg)
+    if saveat is not None and (coarse or rhs.diffusion is not None):
         tstops = saveat
     discontinuities = _discontinuities(spec)
     arguments = SolveArguments(

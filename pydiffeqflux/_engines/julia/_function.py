@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..._errors import UnsupportedError
-from ..._functions import RightHandSide, SourceRightHandSide
+from ..._functions import CheckedFunction, SourceRightHandSide
 from .._base import SolveSpec
 from ._arguments import address
 from ._bridge import Bridge
@@ -23,10 +23,14 @@ finite differences."""
 
 
 class JuliaFunction(ABC):
-    """A right-hand side that Julia can solve and differentiate.
+    """A user function that Julia can evaluate and differentiate: a right-hand side, or a diffusion.
+
+    Arguments:
+        bridge: the running Julia.
+        guard: that of a function of the same equation.
 
     Attributes:
-        handle: the right-hand side in Julia.
+        handle: the function in Julia.
         guard: what keeps the exceptions of Python code that Julia calls.
         poll: what Julia calls every 50 ms.
         has_vjp: whether it brings its own vector-Jacobian products.
@@ -38,20 +42,20 @@ class JuliaFunction(ABC):
     counts_calls = False
     n_p: int
 
-    def __init__(self, bridge: Bridge) -> None:
-        self.guard = Guard()
+    def __init__(self, bridge: Bridge, guard: Guard | None = None) -> None:
+        self.guard = Guard() if guard is None else guard
         self.poll = Poll(self.guard)
         self.handle = bridge.keep(self._make())
 
     @abstractmethod
     def _make(self) -> int:
-        """The right-hand side in Julia."""
+        """The function in Julia."""
 
     def activate(self) -> None:  # noqa: B027 - most have nothing to do
-        """Let Julia's function read this right-hand side's tensors, which may be another's at other times."""
+        """Let Julia's function read this one's tensors, which may be another's at other times."""
 
     @abstractmethod
-    def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
+    def split_gradient(self, dp: Tensor, rhs: CheckedFunction) -> list[Tensor]:
         """The gradient of the flat parameters as one tensor a parameter."""
 
 
@@ -72,7 +76,7 @@ class JuliaSourceFunction(JuliaFunction):
             self._rhs, self._parameters, self.poll, vjp=self.has_vjp, jacobian=self._jacobian
         )
 
-    def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
+    def split_gradient(self, dp: Tensor, rhs: CheckedFunction) -> list[Tensor]:
         return [dp[place].view(q.shape) for place, q in zip(self._parameters.places, rhs.parameters, strict=True)]
 
 
@@ -81,9 +85,9 @@ class CallbackFunction(JuliaFunction):
 
     counts_calls = True
 
-    def __init__(self, bridge: Bridge, rhs: RightHandSide, needs: Needs) -> None:
+    def __init__(self, bridge: Bridge, rhs: CheckedFunction, needs: Needs, guard: Guard | None = None) -> None:
         self._bridge, self._rhs, self._needs = bridge, rhs, needs
-        super().__init__(bridge)
+        super().__init__(bridge, guard)
 
     def _make(self) -> int:
         self._callbacks = TorchCallbacks(
@@ -96,19 +100,26 @@ class CallbackFunction(JuliaFunction):
         self.n_p = self._callbacks.n_p
         return self._bridge.call("callback_rhs", address(self._callbacks.arguments))
 
-    def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
+    def split_gradient(self, dp: Tensor, rhs: CheckedFunction) -> list[Tensor]:
         return self._callbacks.split(dp)
 
 
 class CompiledTorchFunction(JuliaFunction):
     """A torch function as Julia code."""
 
-    def __init__(self, bridge: Bridge, compiled: CompiledFunction, rhs: RightHandSide, needs: Needs) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        compiled: CompiledFunction,
+        rhs: CheckedFunction,
+        needs: Needs,
+        guard: Guard | None = None,
+    ) -> None:
         self._compiled, self._needs = compiled, needs
         self._constants = compiled.constants(rhs, needs)
         self._parameters = compiled.flat_parameters(rhs)
         self.n_p = self._parameters.numel()
-        super().__init__(bridge)
+        super().__init__(bridge, guard)
 
     def _make(self) -> int:
         return self._compiled.right_hand_side(self._parameters, self.poll, self._needs)
@@ -116,7 +127,7 @@ class CompiledTorchFunction(JuliaFunction):
     def activate(self) -> None:
         self._compiled.set_constants(self._constants)
 
-    def split_gradient(self, dp: Tensor, rhs: RightHandSide) -> list[Tensor]:
+    def split_gradient(self, dp: Tensor, rhs: CheckedFunction) -> list[Tensor]:
         return [
             torch.zeros_like(q) if place is None else dp[place].view(q.shape)
             for place, q in zip(self._compiled.places(rhs), rhs.parameters, strict=True)
@@ -143,9 +154,28 @@ def make_function(
         if compile_:
             raise UnsupportedError("a JuliaSource is Julia code already; leave compile out.")
         return JuliaSourceFunction(bridge, julia_sources, rhs, vjp=strategy.brings_vjp(rhs), jacobian=jacobian)
-    needs = Needs(strategy.products(spec.alg), jacobian)
+    return _make_torch_function(bridge, cache, rhs, Needs(strategy.products(spec.alg), jacobian), compile_, None)
+
+
+def make_diffusion(
+    bridge: Bridge, cache: Cache, spec: SolveSpec, strategy: Strategy[Any], guard: Guard
+) -> JuliaFunction | None:
+    """The diffusion of a solve, with what its gradient needs; `None` where there is no noise.
+
+    Raises:
+        UnsupportedError: compilation was required and is not possible.
+    """
+    if spec.rhs.diffusion is None:
+        return None
+    needs = Needs(strategy.products(spec.alg), jacobian=False)
+    return _make_torch_function(bridge, cache, spec.rhs.diffusion, needs, spec.options.compile, guard)
+
+
+def _make_torch_function(
+    bridge: Bridge, cache: Cache, function: CheckedFunction, needs: Needs, compile_: bool | None, guard: Guard | None
+) -> JuliaFunction:
     if compile_ is not False:
-        compiled = cache.get(rhs, needs, required=bool(compile_))
+        compiled = cache.get(function, needs, required=bool(compile_))
         if compiled is not None:
-            return CompiledTorchFunction(bridge, compiled, rhs, needs)
-    return CallbackFunction(bridge, rhs, needs)
+            return CompiledTorchFunction(bridge, compiled, function, needs, guard)
+    return CallbackFunction(bridge, function, needs, guard)

@@ -49,10 +49,13 @@ class ReversedSteps(Strategy[ReverseDiffAdjoint]):
             return _NO_CHECKPOINTS
         if can_reverse(alg):
             return ""
-        known = ", ".join(f"{cls.__name__}()" for cls in reversible())
+        stochastic = isinstance(alg, algs.AbstractStochasticAlgorithm)
+        known = ", ".join(f"{cls.__name__}()" for cls in reversible(stochastic=stochastic))
+        others = "engine='embedded'" if stochastic else "GaussAdjoint()"
+        switches = "" if stochastic else " and switches between them"
         return (
-            f"ReverseDiffAdjoint() of a torch function cannot repeat the steps of {alg!r}, only those of {known} "
-            "and switches between them; use one of these, or GaussAdjoint()."
+            f"ReverseDiffAdjoint() of a torch function cannot repeat the steps of {alg!r}, only those of {known}"
+            f"{switches}; use one of these, or {others}."
         )
 
     def refuse_solve(self, spec: SolveSpec) -> str:

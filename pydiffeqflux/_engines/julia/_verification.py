@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 
-from ..._functions import RightHandSide, directional_derivative, graph_nodes
+from ..._functions import CheckedFunction, directional_derivative, graph_nodes
 from .compiler._trace import CannotCompileError
 
 GENERIC = "f_generic"
@@ -46,22 +46,23 @@ class Point:
         return Point(self.u * (1 + signs), self.t * (1 + eps), self.λ * (1 - signs), self.direction)
 
 
-def points(rhs: RightHandSide) -> Iterator[Point]:
+def points(rhs: CheckedFunction) -> Iterator[Point]:
     """Points near the initial state and farther away, at several times."""
     generator = torch.Generator().manual_seed(0)
     t0, t1 = rhs.tspan
     size = 1.0 + rhs.u0.abs()
     for distance, t in ((0.01, t0), (0.1, 0.5 * (t0 + t1)), (1.0, t1)):
-        u, λ, g = (torch.randn(rhs.shape, generator=generator, dtype=rhs.dtype) for _ in range(3))
+        shapes = (rhs.shape, rhs.output_shape or rhs.shape, rhs.shape)
+        u, λ, g = (torch.randn(shape, generator=generator, dtype=rhs.dtype) for shape in shapes)
         yield Point(rhs.u0 + distance * size * u, t, λ, (g, 2.0))
 
 
-def expectation(name: str, rhs: RightHandSide, captured: Sequence[Tensor], point: Point) -> tuple[Tensor, float]:
+def expectation(name: str, rhs: CheckedFunction, captured: Sequence[Tensor], point: Point) -> tuple[Tensor, float]:
     """What torch gives there, flat, and how far rounding moves it.
 
     Arguments:
         name: the function's name.
-        rhs: the right-hand side.
+        rhs: the function.
         captured: the tensors of the user's that the flat parameters end with, in their order.
         point: where.
 
@@ -86,14 +87,14 @@ def agrees(found: Tensor, expected: Tensor, noise: float) -> bool:
     return torch.allclose(found, expected, rtol=0.0, atol=tolerance, equal_nan=True)
 
 
-def captured_parameters(rhs: RightHandSide) -> list[Tensor]:
+def captured_parameters(rhs: CheckedFunction) -> list[Tensor]:
     """Those of the tensors that the function has captured which gradients belong to."""
     assert rhs.snapshot is not None
     owners = {id(owner) for owner in rhs.owners}
     return [x for x in rhs.snapshot.captured if id(x) in owners]
 
 
-def _expected(name: str, rhs: RightHandSide, captured: Sequence[Tensor], point: Point) -> Tensor:
+def _expected(name: str, rhs: CheckedFunction, captured: Sequence[Tensor], point: Point) -> Tensor:
     """What torch gives, flat."""
     u, t, λ = point.u, point.t, point.λ
     if name in ("f", GENERIC):

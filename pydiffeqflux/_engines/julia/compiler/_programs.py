@@ -27,16 +27,16 @@ Tensors = list[Tensor]
 
 
 def derivative_program(f: BoundFunction) -> Program:
-    """`(out, u, p, t)`: out becomes f(u, p, t), which is like u."""
-    u = next(iter(f.inputs.states.values()))
+    """`(out, u, p, t)`: out becomes f(u, p, t)."""
+    like = f.inputs.like
 
     def call(states: States, leaves: Tensors, parameters: Tensors, t: Tensor) -> tuple[Tensor]:
         result = f(states, leaves, parameters, t)
-        if not isinstance(result, Tensor) or result.shape != u.shape or result.dtype != u.dtype:
-            raise CannotCompileError("it does not return a tensor like u")
+        if not isinstance(result, Tensor) or result.shape != like.shape or result.dtype != like.dtype:
+            raise CannotCompileError("it does not always return a tensor of the same shape and dtype")
         return (result,)
 
-    return _program(f, call, [], [u.numel()])
+    return _program(f, call, [], [like.numel()])
 
 
 def pull_state_program(f: BoundFunction) -> Program:
@@ -46,7 +46,7 @@ def pull_state_program(f: BoundFunction) -> Program:
         vjp = torch.func.vjp(lambda *x: f(x, leaves, parameters, t), *states)[1]
         return vjp(λ)
 
-    return _program(f, pull, [_cotangent(f)], _state_sizes(f))
+    return _program(f, pull, [f.inputs.like], _state_sizes(f))
 
 
 def pull_parameters_program(f: BoundFunction) -> Program:
@@ -59,7 +59,7 @@ def pull_parameters_program(f: BoundFunction) -> Program:
         dleaves, dparameters = vjp(λ)
         return (*dleaves, *dparameters)
 
-    return _program(f, pull, [_cotangent(f)], _parameter_sizes(f))
+    return _program(f, pull, [f.inputs.like], _parameter_sizes(f))
 
 
 def pull_both_program(f: BoundFunction) -> Program:
@@ -70,7 +70,7 @@ def pull_both_program(f: BoundFunction) -> Program:
         dstates, dleaves, dparameters = vjp(λ)
         return (*dstates, *((*dleaves, *dparameters) or _nothing(λ)))
 
-    return _program(f, pull, [_cotangent(f)], [*_state_sizes(f), *_parameter_sizes(f)])
+    return _program(f, pull, [f.inputs.like], [*_state_sizes(f), *_parameter_sizes(f)])
 
 
 def pull_tangent_program(f: BoundFunction) -> Program:
@@ -92,10 +92,6 @@ def pull_tangent_program(f: BoundFunction) -> Program:
 
     (u,) = f.inputs.states.values()
     return _program(f, pull, [u, u, f.inputs.t], [u.numel(), *_parameter_sizes(f)])
-
-
-def _cotangent(f: BoundFunction) -> Tensor:
-    return next(iter(f.inputs.states.values()))
 
 
 def _state_sizes(f: BoundFunction) -> list[int]:

@@ -21,11 +21,13 @@ class Inputs:
         states: the arguments before `p`, by their names: `u`, or `du` and `u` of a residual.
         leaves: the tensors of `p`.
         t: a time.
+        output: what it returns is like this, `None` where it is like the first state.
     """
 
     states: dict[str, Tensor]
     leaves: list[Tensor]
     t: Tensor
+    output: Tensor | None = None
 
     @property
     def flat(self) -> list[Tensor]:
@@ -35,7 +37,12 @@ class Inputs:
     def without_contents(self) -> "Inputs":
         """The same shapes and dtypes on next to no memory."""
         states = {name: _empty_like(tensor) for name, tensor in self.states.items()}
-        return Inputs(states, list(map(_empty_like, self.leaves)), _empty_like(self.t))
+        return Inputs(states, list(map(_empty_like, self.leaves)), _empty_like(self.t), _empty_like(self.like))
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the shape and dtype of what the function returns."""
+        return next(iter(self.states.values())) if self.output is None else self.output
 
 
 def _empty_like(tensor: Tensor) -> Tensor:
