@@ -95,7 +95,7 @@ def plot(mean: Tensor, var: Tensor, fitted_mean: Tensor, fitted_var: Tensor) -> 
         ax.grid(alpha=0.25)
     axes[0].legend()
     Path("figures").mkdir(exist_ok=True)
-    path = Path("figures/neural_sde.png")
+    path = Path("figures/neural_sde_moments.png")
     figure.savefig(path, dpi=150)
     return path
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import demo_figures
 import torch
 from hudson_bay import LotkaVolterra, Model, Record, UniversalLotkaVolterra, adam, lbfgs, log_error
+from hudson_bay_noise import YearlySDE
 from torch import nn
 from tqdm import tqdm
 
@@ -40,6 +41,7 @@ def main() -> None:
         demo_figures.fits(record, TRAINED, models),
         demo_figures.phase_portrait(record, TRAINED, models),
         demo_figures.losses(stages, curve, list(models)),
+        fit_neural_sde(record),
     ]
     print("\nFigures: " + ", ".join(map(str, figures)))
     print(f"Total time: {time.perf_counter() - start:.0f} s")
@@ -156,6 +158,35 @@ def compare_adjoints(record: Record) -> Path:
     )
     print("   " + str(comparison).replace("\n", "\n   "))
     return demo_figures.adjoints(comparison)
+
+
+def fit_neural_sde(record: Record) -> Path:
+    """Learn what the populations do from one year to the next, with its noise."""
+    layer = YearlySDE(record.first(TRAINED))
+    size = sum(q.numel() for q in layer.parameters())
+    print(
+        f"\n5. A neural SDE of the same years: drift 2-4-2, diffusion 2, {size} unknowns, the likelihood of each year"
+    )
+    seen, unseen = record.first(TRAINED).log_pelts, record.log_pelts[TRAINED - 1 :]
+    change = seen.diff(dim=0)
+    walk = torch.distributions.Normal(change.mean(0), change.std(0))
+    # 15 years determine little: without the decay the years that are held out become very unlikely
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.02, weight_decay=1.0)
+    with tqdm(total=150, desc="   AdamW", unit="step", mininterval=0.5) as bar:
+        for step in range(150):
+            optimizer.zero_grad()
+            density = layer.log_density(seen, paths=32, seed=step)
+            (-density).backward()
+            optimizer.step()
+            bar.set_postfix(density=f"{density.item():.3f}", refresh=False)
+            bar.update()
+    print(f"   {'mean log density of a year':34}{'1901-1915':>12}{'1916-1920, held out':>22}")
+    with torch.no_grad():
+        densities = [layer.log_density(part, paths=2000, seed=0).item() for part in (seen, unseen)]
+    print(f"   {'neural SDE':34}{densities[0]:12.3f}{densities[1]:22.3f}")
+    densities = [walk.log_prob(part.diff(dim=0)).sum(-1).mean().item() for part in (seen, unseen)]
+    print(f"   {'random walk':34}{densities[0]:12.3f}{densities[1]:22.3f}")
+    return demo_figures.noise(record, TRAINED, layer.simulate(record, paths=1000))
 
 
 def _estimates(model: Model) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from hudson_bay import Model, Record
 from matplotlib import pyplot as plt
 from matplotlib import ticker
 from matplotlib.figure import Figure
+from torch import Tensor
 
 import pydiffeqflux as de
 
@@ -119,3 +120,22 @@ def adjoints(comparison: de.SensealgComparison) -> Path:
             low, high = np.log10(limits)
             change(10 ** np.floor(low), 10 ** np.ceil(high))
     return save(figure, "adjoints.png")
+
+
+def noise(record: Record, trained: int, simulated: Tensor) -> Path:
+    """The record among what a stochastic model makes of its first year, `(T, paths, 2)`."""
+    years, pelts = 1900 + record.years.numpy(), record.log_pelts.exp().numpy()
+    low, median, high = (simulated.quantile(q, dim=1).numpy() for q in (0.05, 0.5, 0.95))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(2, 1, figsize=(9, 6.4), sharex=True)
+        for i, ax in enumerate(axes):
+            ax.fill_between(years, low[:, i], high[:, i], color=COLORS[1], alpha=0.15, lw=0, label="5 % to 95 %")
+            ax.plot(years, median[:, i], color=COLORS[1], label="median of 1000 paths")
+            for k, label in ((0, "one of them"), (1, None)):
+                ax.plot(years, simulated[:, k, i].numpy(), color=COLORS[1], lw=0.8, alpha=0.7, label=label)
+            ax.plot(years[:trained], pelts[:trained, i], "o", color="black", label="pelts, used for training")
+            ax.plot(years[trained:], pelts[trained:, i], "o", color="black", mfc="white", label="pelts, held out")
+            ax.set(ylabel=f"{SPECIES[i]}, thousand pelts", ylim=(0, 1.2 * float(high[:, i].max())))
+        axes[-1].set(xlabel="year", xticks=range(1900, 1921, 2))
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        return save(figure, "neural_sde.png")

@@ -43,7 +43,7 @@ def test_demo_writes_its_figures(engine, tmp_path):
     result = run(EXAMPLES / "demo.py", tmp_path, engine=engine, timeout=900)
     assert result.returncode == 0, result.stderr
     figures = {path.name for path in (tmp_path / "figures").glob("*.png")}
-    assert figures == {"adjoints.png", "hudson_bay_fit.png", "hudson_bay_phase.png", "losses.png"}
+    assert figures == {"adjoints.png", "hudson_bay_fit.png", "hudson_bay_phase.png", "losses.png", "neural_sde.png"}
     assert "Total time" in result.stdout
 
 
