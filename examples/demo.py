@@ -164,9 +164,7 @@ def fit_neural_sde(record: Record) -> Path:
     """Learn what the populations do from one year to the next, with its noise."""
     layer = YearlySDE(record.first(TRAINED))
     size = sum(q.numel() for q in layer.parameters())
-    print(
-        f"\n5. A neural SDE of the same years: drift 2-4-2, diffusion 2, {size} unknowns, the likelihood of each year"
-    )
+    print(f"\n5. A neural SDE of the same years: {size} unknowns, fitted by the likelihood of each year")
     seen, unseen = record.first(TRAINED).log_pelts, record.log_pelts[TRAINED - 1 :]
     change = seen.diff(dim=0)
     walk = torch.distributions.Normal(change.mean(0), change.std(0))
