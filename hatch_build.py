@@ -13,5 +13,5 @@ class JuliaFiles(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "standard":
-            paths = ("juliapkg.json", "julia/Project.toml", "julia/README.md", "julia/src")
+            paths = ("juliapkg.json", "julia/Project.toml", "julia/README.md", "julia/src", "julia/ext")
             build_data["force_include"] |= {path: f"pydiffeqflux/{path}" for path in paths}

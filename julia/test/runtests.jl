@@ -27,7 +27,7 @@ function solve(rhs, alg; tol=1e-10, keep_steps=1, maxiters=10^6)
     arguments = Ref(
         P.SolveArguments(
             rhs, alg, 0, 3, address(U0), 0, 0.0, 1.0, length(SAVEAT), address(SAVEAT), 0, 0, 0, 0, tol, tol, 0, 0, 0.0,
-            0.0, Inf, maxiters, 1, Int(P.takes_jacobian(alg)), 0, 1, 1, keep_steps, 0,
+            0.0, Inf, maxiters, 1, Int(P.takes_jacobian(alg)), 0, 1, 1, keep_steps, 0, 0, 0,
         ),
     )
     result = Ref(P.SolveResult(ntuple(_ -> 0, fieldcount(P.SolveResult))...))
@@ -39,7 +39,7 @@ function gradient(result, sensealg, alg)
     cotangents, du0, dp = ones(3, length(SAVEAT)), zeros(3), zeros(3)
     arguments = Ref(
         P.AdjointArguments(
-            result.record, sensealg, alg, length(SAVEAT), address(SAVEAT), address(cotangents), address(du0), address(dp)
+            result.record, sensealg, alg, length(SAVEAT), address(SAVEAT), address(cotangents), address(du0), address(dp), 0
         ),
     )
     GC.@preserve arguments cotangents du0 dp P.adjoint(address(arguments))
@@ -195,6 +195,49 @@ end
         @test backwards(euler, factor) ≈ [2 * (1 + θ * (factor - 1)) + factor^2, u * (2θ * slope + 2factor * slope)] rtol =
             1e-14
         @test_throws P.NotRepeatable backwards(euler, 1.1)
+    end
+
+    @testset "blocks" begin
+        b = P.Blocks{Float64}(collect(1.0:12.0), 2, 3) # two rows of two states and three motions
+        dense = Matrix(b)
+        @test size(b) == size(dense) == (4, 6)
+        @test dense[1:2, 1:3] == [1 2 3; 4 5 6] && dense[3:4, 4:6] == [7 8 9; 10 11 12]
+        @test all(iszero, dense[1:2, 4:6]) && all(iszero, dense[3:4, 1:3])
+        w, y = collect(1.0:6.0), collect(1.0:4.0)
+        @test P.LinearAlgebra.mul!(zeros(4), b, w) == dense * w
+        @test P.LinearAlgebra.mul!(copy(y), b, w, 0.5, 2.0) == dense * w / 2 + 2y
+        other = zero(b)
+        other .= 2 .* b .- 0.5 .* b
+        @test Matrix(other) == 1.5 * dense
+        @test P.LinearAlgebra.norm(b, 2) ≈ P.LinearAlgebra.norm(dense)
+    end
+
+    @testset "stochastic steps backwards" begin
+        f = P.Functions{Float64}(;
+            derivative=(du, u, p, t) -> (du .= p[1] .* u; nothing),
+            pull_both=(out, λ, u, p, t) -> (out .= [p[1] * λ[1], λ[1] * u[1]]; nothing),
+        )
+        g = P.Functions{Float64}(;
+            derivative=(out, u, p, t) -> (out .= p[1] .* u .^ 2; nothing),
+            pull_both=(out, λ, u, p, t) -> (out .= [2p[1] * λ[1] * u[1], λ[1] * u[1]^2]; nothing),
+        )
+        a, b, u, dt, w = -0.7, 0.4, 1.3, 0.1, 0.25
+        # Euler-Maruyama: u₁ = u + a u dt + b u² w
+        zero_weights() = zeros(3, 2)
+        weights = [zero_weights() for _ in 1:P.NOISES]
+        weights[2][3, 2] = 1
+        euler = P.StochasticMethod([true, false], [0.0, 0.0], [0.0 0; 0 0; 1 0], weights)
+        diffusion = P.Diffusion(P.RightHandSide(g, [b], C_NULL), 1, 0)
+        sweep = P.StochasticSweep(P.RightHandSide(f, [a], C_NULL), diffusion, euler, 1)
+        sweep.λ .= 2.0
+        step = P.Step{Float64}(0.0, dt, [u], [u + a * u * dt + b * u^2 * w], [[w]], Int[])
+        P.pull_step!(sweep, step, P.SavePoints{Float64}([0.25], fill(4.0, 1, 1), 1))
+        slope = 1 + a * dt + 2b * u * w
+        @test sweep.λ ≈ [3slope + 3] # of the point within, a quarter belongs to the end
+        @test sweep.dp ≈ [3u * dt]
+        @test sweep.dg ≈ [3u^2 * w]
+        wrong = P.Step{Float64}(0.0, dt, [u], [2u], [[w]], Int[])
+        @test_throws P.NotRepeatable P.pull_step!(sweep, wrong, P.SavePoints{Float64}(Float64[], zeros(1, 0), 1))
     end
 
     @testset "names" begin

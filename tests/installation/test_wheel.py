@@ -35,7 +35,8 @@ def contents(folder):
 
 def test_the_wheel_carries_the_julia_half(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    sources = {f"pydiffeqflux/julia/src/{path.name}" for path in (CHECKOUT / "julia" / "src").glob("*.jl")}
+    folders = (CHECKOUT / "julia" / name for name in ("src", "ext"))
+    sources = {f"pydiffeqflux/julia/{folder.name}/{path.name}" for folder in folders for path in folder.glob("*.jl")}
     assert {"pydiffeqflux/juliapkg.json", "pydiffeqflux/julia/Project.toml"} | sources <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"pydiffeqflux"}
     assert not [name for name in names if "Manifest" in name or "/test/" in name or "__pycache__" in name]
