@@ -57,12 +57,14 @@ function switch(nonstiff, stiff, finite_differences)
 end
 
 "Solve, and return the record."
-function solve(rhs, alg; keep_steps=0, keep_ends=0, implicit=Int(P.takes_jacobian(alg)))
+function solve(
+    rhs, alg; keep_steps=0, keep_ends=0, implicit=Int(P.takes_jacobian(alg)), dt=0.0, adaptive=1, diffusion=0, noise=0
+)
     u0, saveat = [1.0, 0.0], [0.0, 0.5, 1.0]
     arguments = Ref(
         P.SolveArguments(
-            rhs, alg, 0, N, address(u0), 0, 0.0, 1.0, 3, address(saveat), 0, 0, 0, 0, 1e-6, 1e-3, 0, 0, 0.0, 0.0, Inf, 10^5, 1,
-            implicit, 0, 1, 1, keep_steps, keep_ends, 0, 0,
+            rhs, alg, 0, N, address(u0), 0, 0.0, 1.0, 3, address(saveat), 0, 0, 0, 0, 1e-6, 1e-3, 0, 0, dt, 0.0, Inf, 10^5,
+            adaptive, implicit, 0, 1, 1, keep_steps, keep_ends, diffusion, noise,
         ),
     )
     result = Ref(P.SolveResult(ntuple(_ -> 0, fieldcount(P.SolveResult))...))
@@ -80,13 +82,13 @@ function evaluate(record)
 end
 
 function adjoint(record, alg, sensealg)
-    times, cotangents, du0, dp = [0.0, 0.5, 1.0], ones(N, 3), zeros(N), zeros(N)
+    times, cotangents, du0, dp, dg = [0.0, 0.5, 1.0], ones(N, 3), zeros(N), zeros(N), zeros(N)
     arguments = Ref(
         P.AdjointArguments(
-            record, sensealg, alg, 3, address(times), address(cotangents), address(du0), address(dp), 0
+            record, sensealg, alg, 3, address(times), address(cotangents), address(du0), address(dp), address(dg)
         ),
     )
-    GC.@preserve times cotangents du0 dp arguments P.adjoint(Int(pointer_from_objref(arguments)))
+    GC.@preserve times cotangents du0 dp dg arguments P.adjoint(Int(pointer_from_objref(arguments)))
 end
 
 sensealg(name, autojacvec) = P.sensealg(name, autojacvec, P.options())

@@ -152,7 +152,7 @@ function run(prob, alg, a::SolveArguments, discontinuities::Vector{Float64}, abs
         save_everystep=keep || a.save_everystep == 1,
         save_start=keep || a.keep_ends == 1 || a.save_start == 1,
         save_end=keep || a.keep_ends == 1 || a.save_end == 1,
-        dense=keep,
+        dense=keep && !(prob isa SDEProblem), # stochastic steps are straight lines
         verbose=SciMLLogging.None(),
         keywords...,
     )

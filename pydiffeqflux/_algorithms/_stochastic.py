@@ -26,7 +26,7 @@ class AbstractStochasticAlgorithm(AbstractAlgorithm):
         needs_area: whether steps are made of the space-time Lévy area, too.
     """
 
-    engines: ClassVar[frozenset[Engine]] = BOTH
+    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     order: ClassVar[int] = 1
     integral: ClassVar[Interpretation] = "ito"
     strong_order: ClassVar[float]
@@ -74,6 +74,7 @@ class EM(AbstractStochasticAlgorithm):
     """
 
     split: bool = True
+    engines: ClassVar[frozenset[Engine]] = BOTH
     is_adaptive: ClassVar[bool] = False
     strong_order: ClassVar[float] = 0.5
 
@@ -90,6 +91,7 @@ class LambaEM(AbstractStochasticAlgorithm):
     """
 
     split: bool = True
+    engines: ClassVar[frozenset[Engine]] = BOTH
     strong_order: ClassVar[float] = 0.5
 
 
@@ -100,6 +102,7 @@ class EulerHeun(AbstractStochasticAlgorithm):
     Engines: both. Source: StochasticDiffEq.jl's method of this name.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
     is_adaptive: ClassVar[bool] = False
     strong_order: ClassVar[float] = 0.5
     integral: ClassVar[Interpretation] = "stratonovich"
@@ -120,6 +123,7 @@ class RKMil(AbstractStochasticAlgorithm):
     """
 
     interpretation: Interpretation = "ito"
+    engines: ClassVar[frozenset[Engine]] = BOTH
     strong_order: ClassVar[float] = 1.0
     kinds: ClassVar[frozenset[NoiseKind]] = _ELEMENTWISE
 
@@ -153,6 +157,7 @@ class SRIW1(AbstractRossler):
     Engines: both. References: Rößler 2010.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
     tableau: ClassVar[tab.RosslerTableau] = tab.SRIW1
     kinds: ClassVar[frozenset[NoiseKind]] = _ELEMENTWISE
 
@@ -164,6 +169,7 @@ class SOSRI(AbstractRossler):
     For diagonal or scalar noise. Engines: both. References: Rackauckas, Nie 2020.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
     tableau: ClassVar[tab.RosslerTableau] = tab.SOSRI
     kinds: ClassVar[frozenset[NoiseKind]] = _ELEMENTWISE
 
@@ -175,6 +181,7 @@ class SRA1(AbstractRossler):
     Engines: both. References: Rößler 2010.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
     tableau: ClassVar[tab.RosslerTableau] = tab.SRA1
     additive: ClassVar[bool] = True
 
@@ -186,6 +193,7 @@ class SOSRA(AbstractRossler):
     Engines: both. References: Rackauckas, Nie 2020.
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
     tableau: ClassVar[tab.RosslerTableau] = tab.SOSRA
     additive: ClassVar[bool] = True
 
@@ -204,6 +212,7 @@ class ImplicitEM(AbstractStochasticAlgorithm):
     """
 
     theta: float = 1.0
+    engines: ClassVar[frozenset[Engine]] = BOTH
     is_stiff: ClassVar[bool] = True
     strong_order: ClassVar[float] = 0.5
 
@@ -222,7 +231,6 @@ class ReversibleHeun(AbstractStochasticAlgorithm):
     Engines: embedded. References: Kidger, Foster, Li, Lyons 2021, *Efficient and accurate gradients for neural SDEs*.
     """
 
-    engines: ClassVar[frozenset[Engine]] = EMBEDDED
     is_adaptive: ClassVar[bool] = False
     strong_order: ClassVar[float] = 0.5
     integral: ClassVar[Interpretation] = "stratonovich"
@@ -239,6 +247,7 @@ class DefaultSDEAlgorithm(AbstractStochasticAlgorithm):
     | general | `LambaEM()` |
     """
 
+    engines: ClassVar[frozenset[Engine]] = BOTH
     strong_order: ClassVar[float] = 1.5
 
 
