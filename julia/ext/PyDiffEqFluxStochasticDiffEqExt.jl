@@ -12,6 +12,7 @@ Noise.calculate_step!(noise::PathNoise, dt, u, p) = draw!(noise, dt)
 Noise.reject_step!(noise::PathNoise, dt, u, p) = draw!(noise, dt)
 Noise.accept_step!(noise::PathNoise, dt, u, p, setup_next=true) = accept!(noise, dt, setup_next)
 Noise.save_noise!(::PathNoise) = nothing
+Base.copy!(noise::PathNoise{T}, ::PathNoise{T}) where {T} = noise # they are one and the same
 
 PyDiffEqFlux.takes_autodiff(::StochasticDiffEq.StochasticDiffEqNewtonAdaptiveAlgorithm) = true
 PyDiffEqFlux.takes_autodiff(::StochasticDiffEq.StochasticDiffEqNewtonAlgorithm) = true
