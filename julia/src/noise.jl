@@ -28,6 +28,7 @@ mutable struct PathNoise{T} <: SciMLBase.AbstractNoiseProcess{T,1,Vector{Vector{
     # the fields that DiffEqNoiseProcess's interface names
     const t::Vector{Float64}
     const u::Vector{Vector{T}}
+    const W::Vector{Vector{T}}
     const dW::Vector{T}
     const dZ::Vector{T}
     const reset::Bool
@@ -71,7 +72,8 @@ function path_noise(::Type{T}, a::NoiseArguments) where {T}
     increments, areas = table(a.increments, true), table(a.areas, with_areas)
     zero() = zeros(T, Int(a.n))
     return PathNoise{T}(
-        times, increments, areas, ask, a.keep == 1, Vector{Vector{T}}[], 1, [a.t0], [zero()], zero(), zero(), false, a.t0, 0.0
+        times, increments, areas, ask, a.keep == 1, Vector{Vector{T}}[], 1, [a.t0], [zero()], [zero()], zero(), zero(), false,
+        a.t0, 0.0
     )
 end
 

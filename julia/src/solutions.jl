@@ -87,7 +87,10 @@ function solve_with(rhs::RightHandSide{T}, alg, a::SolveArguments) where {T}
     # promoted options reach the solver with one type each, so that there is one compiled solver
     prob = a.diffusion == 0 ? problem(rhs, a) : problem(rhs, HANDLES[a.diffusion], HANDLES[a.noise], a)
     discontinuities = numbers(a.discontinuities, a.n_discontinuities)
-    rhs.sides, rhs.backwards = Sides(T, a.t0, a.t1, discontinuities), a.t1 < a.t0
+    for function_of_time in functions_of(prob)
+        function_of_time.sides = Sides(T, a.t0, a.t1, discontinuities; looks_beyond=prob isa SDEProblem)
+        function_of_time.backwards = a.t1 < a.t0
+    end
     solution = if a.abstol_vector == 0 && a.reltol_vector == 0
         run(prob, alg, a, discontinuities, T(a.abstol), T(a.reltol))
     else
@@ -121,6 +124,9 @@ function solve_with(rhs::RightHandSide{T}, alg, a::SolveArguments) where {T}
         nf2,
     )
 end
+
+functions_of(prob) = (prob.f.f,)
+functions_of(prob::SDEProblem) = (prob.f.f, prob.g.rhs)
 
 "How often `f` was evaluated, and `g` where there is one: the stochastic solvers do not count."
 evaluations(prob, stats) = (stats.nf, 0)

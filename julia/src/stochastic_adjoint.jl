@@ -75,7 +75,8 @@ function pull_step!(s::StochasticSweep{T}, step::Step{T}, points::SavePoints{T})
     make_noises!(s, step.stored, dt)
     for i in 1:count
         input!(s, step.u0, i, dt)
-        function_of(s, i)(values[i], s.x, s.rhs.p, step.start + method.c[i] * dt)
+        rhs = function_of(s, i)
+        rhs(values[i], s.x, rhs.p, step.start + method.c[i] * dt)
     end
     input!(s, step.u0, count + 1, dt)
     check_end(s.x, step)
@@ -199,7 +200,7 @@ end
 "The products of the cotangent of stage `i` at `x`: the one with respect to the state takes its place."
 function pull_stage!(s::StochasticSweep{T}, i::Int, t::Float64) where {T}
     n, is_drift = length(s.x), s.method.drift[i]
-    rhs, products, total = is_drift ? (s.rhs, s.products, s.dp) : (s.g.rhs, s.products_g, s.dg)
+    rhs, (products, total) = function_of(s, i), is_drift ? (s.products, s.dp) : (s.products_g, s.dg)
     count!(rhs, t)
     rhs.functions.pull_both(products, s.cotangents[i], s.x, rhs.p, seen(rhs, t))
     copyto!(s.x, 1, products, 1, n)

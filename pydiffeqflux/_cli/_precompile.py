@@ -10,7 +10,11 @@ from .._engines.julia._installation import package_directory
 
 # A package that only some other one extends may fail to compile without harm: what counts is that ours loads.
 _DEPENDENCIES = "import Pkg; try Pkg.precompile() catch error; showerror(stderr, error); println(stderr) end"
-_PACKAGE = "push!(LOAD_PATH, ARGS[1]); import PyDiffEqFlux"
+# What is for stochastic equations is an extension, compiled when both packages are loaded.
+_PACKAGE = (
+    "push!(LOAD_PATH, ARGS[1]); import PyDiffEqFlux; "
+    'isnothing(Base.find_package("StochasticDiffEq")) || @eval import StochasticDiffEq'
+)
 
 
 def precompile(executable: str, project: str) -> bool:

@@ -42,8 +42,12 @@ class Point:
     def shaken(self) -> "Point":
         """The same up to the rounding of its numbers."""
         eps = torch.finfo(self.u.dtype).eps
-        signs = torch.where(torch.arange(self.u.numel()).reshape(self.u.shape) % 2 == 0, eps, -eps).to(self.u.dtype)
-        return Point(self.u * (1 + signs), self.t * (1 + eps), self.λ * (1 - signs), self.direction)
+
+        def signs(x: Tensor) -> Tensor:
+            return torch.where(torch.arange(x.numel()).reshape(x.shape) % 2 == 0, eps, -eps).to(x.dtype)
+
+        u, λ = self.u * (1 + signs(self.u)), self.λ * (1 - signs(self.λ))
+        return Point(u, self.t * (1 + eps), λ, self.direction)
 
 
 def points(rhs: CheckedFunction) -> Iterator[Point]:
