@@ -17,8 +17,8 @@ OURS = (EMBEDDED, JULIA)
 LIBRARIES = (*OURS, "torchdiffeq", "torchode", "torchsde", "diffrax", "scipy", "torch", "juliacall", "diffeqpy")
 """What is compared, in the order of the tables. The last three have a part in the workload of the bridge only."""
 
-COMPILING = (JULIA, "diffrax", "juliacall")
-"""Their first call compiles, so that it says nothing about the next."""
+COMPILING = (*OURS, "diffrax", "juliacall")
+"""Their first call traces or compiles, so that it says nothing about the next."""
 
 TORCH, COMPILED, CALLED_BACK, SOURCE = "torch", "torch, compiled", "torch, called back", "JuliaSource"
 """Kinds of right-hand sides; the last three are those of the julia engine. Others are `"numpy"` and `"jax jit"`."""
