@@ -36,8 +36,8 @@ def main() -> None:
     """Solve with and without noise, and draw both."""
     u0 = torch.ones(POPULATIONS, 2, dtype=torch.float64)
     prob = de.SDEProblem(drift, diffusion, u0, (0.0, 10.0), P, seed=1)
-    sol = de.solve(prob, de.SOSRI(), abstol=1e-2, reltol=1e-2, saveat=TIMES, engine="embedded").raise_for_status()
-    without = de.solve(de.ODEProblem(drift, u0[0], (0.0, 10.0), P), de.Tsit5(), saveat=TIMES, engine="embedded")
+    sol = de.solve(prob, de.SOSRI(), abstol=1e-2, reltol=1e-2, saveat=TIMES).raise_for_status()
+    without = de.solve(de.ODEProblem(drift, u0[0], (0.0, 10.0), P), de.Tsit5(), saveat=TIMES)
     print(f"{sol.stats.naccept} steps, {sol.stats.nreject} rejected, {sol.stats.nf} drifts, {sol.stats.nf2} diffusions")
     prey = sol.u[-1, :, 0]
     print(f"prey at t = 10: {prey.mean():.2f} ± {prey.std():.2f}, without noise {without.u[-1, 0]:.2f}")

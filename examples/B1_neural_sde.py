@@ -45,7 +45,7 @@ def main() -> None:
     torch.manual_seed(0)
     many = U0.expand(TRAJECTORIES, 2)
     truth = de.SDEProblem(lambda u, p, t: u**3 @ A, lambda u, p, t: 0.2 * u, many, (0.0, 1.0), seed=1)
-    data = de.solve(truth, de.SOSRI(), dt=DT, adaptive=False, saveat=TIMES, engine="embedded").u
+    data = de.solve(truth, de.SOSRI(), dt=DT, adaptive=False, saveat=TIMES).u
     mean, var = moments(data)
 
     drift = nn.Sequential(Cube(), nn.Linear(2, 50), nn.Tanh(), nn.Linear(50, 2))
@@ -54,7 +54,7 @@ def main() -> None:
             nn.init.normal_(part.weight, std=0.1)
             nn.init.zeros_(part.bias)
     diffusion = nn.Linear(2, 2)
-    layer = de.NeuralDSDE(drift, diffusion, (0.0, 1.0), de.EM(), dt=DT, saveat=TIMES, engine="embedded")
+    layer = de.NeuralDSDE(drift, diffusion, (0.0, 1.0), de.EM(), dt=DT, saveat=TIMES)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ITERATIONS)
     losses: list[float] = []
