@@ -200,3 +200,14 @@ def test_an_exception_of_the_diffusion_arrives():
 def test_what_it_does_not_have_is_refused(alg, options, words):
     with pytest.raises(de.UnsupportedError, match=words.replace("(", r"\(").replace(")", r"\)")):
         de.solve(problem("diagonal", (3,)), alg, engine="julia", dt=0.1, **options)
+
+
+def test_steps_that_the_path_does_not_resolve_are_refused():
+    path = de.BrownianPath((0.0, 1.0), (3,), seed=1, dt=0.1)
+    prob = de.remake(problem("diagonal", (3,)), noise=path, seed=None)
+    with pytest.raises(de.InvalidOptionError, match="make it with dt=1e-08"):
+        de.solve(prob, de.EM(), engine="julia", dt=1e-8)
+    u0 = torch.ones(3, dtype=torch.float64)
+    rough = de.SDEProblem(lambda u, p, t: u, lambda u, p, t: 1e9 * u, u0, (0.0, 1.0), seed=1)
+    with torch.no_grad(), pytest.warns(de.SolveWarning, match="DtLessThanMin"):
+        de.solve(rough, de.SOSRI(), engine="julia", abstol=1e-12, reltol=1e-12)

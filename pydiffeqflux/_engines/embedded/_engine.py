@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import _algorithms as algs
-from ..._errors import InvalidOptionError, UnsupportedError
+from ..._errors import UnsupportedError
 from ..._problems import AbstractProblem
 from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
@@ -158,13 +158,7 @@ def _make_method(spec: SolveSpec, norm: ErrorNorm) -> Method:
     assert noise is not None
     assert isinstance(spec.alg, algs.AbstractStochasticAlgorithm)
     check_noise(spec)
-    method = make_stochastic_method(spec.alg, noise, diffusion.layout, norm)
-    if spec.options.dt is not None and spec.options.dt < method.smallest_step:
-        raise InvalidOptionError(
-            f"dt is {spec.options.dt}, but noise tells times apart to {noise.resolution:.2g} only; make it with "
-            f"dt={spec.options.dt}."
-        )
-    return method
+    return make_stochastic_method(spec.alg, noise, diffusion.layout, norm)
 
 
 def _stops(spec: SolveSpec) -> list[float]:

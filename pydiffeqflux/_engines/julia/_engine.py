@@ -17,7 +17,7 @@ from ..._progress import ProgressBar
 from ..._retcode import ReturnCode
 from ..._sensealgs import AbstractSensealg, GaussAdjoint, ReverseDiffAdjoint
 from .._base import AbstractEngine, RawSolution, SolveSpec, Stats
-from .._noise import check_noise
+from .._noise import check_noise, smallest_step
 from .._step_size import is_adaptive
 from .._strategy import Kept, check_randomness
 from ._arguments import AdjointArguments, SolveArguments, SolveResult, address, doubles, view
@@ -282,6 +282,7 @@ def _add_noise(
     in_julia = bridge.keep(bridge.call("diffusion", diffusion.handle.number, width, motions))
     path = bridge.keep(bridge.call("path_noise", address(noise.arguments)))
     arguments.diffusion, arguments.noise = in_julia.number, path.number
+    arguments.dtmin = max(arguments.dtmin, smallest_step(spec.noise) if adaptive else 0.0)
     return [noise, in_julia, path]
 
 

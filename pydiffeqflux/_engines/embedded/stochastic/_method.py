@@ -9,13 +9,11 @@ from torch import Tensor
 
 from ...._controllers import PIController
 from ...._noise import BrownianPath, NoiseLayout
+from ..._noise import smallest_step
 from .._initial_step import initial_step
 from .._norm import ErrorNorm
 from .._protocols import Rhs, Time
 from .._step import Method, Step
-
-MARGIN = 64
-"""Steps are at least so many times longer than the times that the path can tell apart."""
 
 
 class StochasticRhs(Rhs, Protocol):
@@ -48,7 +46,7 @@ class StochasticMethod(Method):
 
     def __init__(self, path: BrownianPath, layout: NoiseLayout, norm: ErrorNorm) -> None:
         self._path, self._layout, self._norm = path, layout, norm
-        self.smallest_step = MARGIN * path.resolution
+        self.smallest_step = smallest_step(path)
 
     # ---- what a method is
 
