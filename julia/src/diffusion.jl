@@ -48,10 +48,10 @@ function Base.copyto!(b::Blocks, bc::Broadcast.Broadcasted{Broadcast.ArrayStyle{
     return b
 end
 
-function LinearAlgebra.mul!(y::AbstractVector, b::Blocks, w::AbstractVector, α::Number, β::Number)
+function LinearAlgebra.mul!(y::Vector{T}, b::Blocks{T}, w::Vector{T}, α::Number, β::Number) where {T}
     (; values, width, motions) = b
     @inbounds for i in eachindex(y)
-        first, total = ((i - 1) ÷ width) * motions, zero(eltype(y))
+        first, total = ((i - 1) ÷ width) * motions, zero(T)
         @simd for j in 1:motions
             total += values[(i-1)*motions+j] * w[first+j]
         end
@@ -60,7 +60,7 @@ function LinearAlgebra.mul!(y::AbstractVector, b::Blocks, w::AbstractVector, α:
     return y
 end
 
-LinearAlgebra.mul!(y::AbstractVector, b::Blocks, w::AbstractVector) = LinearAlgebra.mul!(y, b, w, true, false)
+LinearAlgebra.mul!(y::Vector{T}, b::Blocks{T}, w::Vector{T}) where {T} = LinearAlgebra.mul!(y, b, w, true, false)
 
 """
 The diffusion `g`, which has parameters of its own. `motions` is the number of those of every row of the state, of `width`
