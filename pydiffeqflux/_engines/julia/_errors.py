@@ -41,7 +41,8 @@ def _choose(kind: str, first: str, message: str, backtrace: str) -> DiffEqError:
         case "ArgumentError" if "mass matrices" in first:
             return UnsupportedError(first.removeprefix("ArgumentError: "))
         case "NotRepeatable":
-            return GradientError(f"reverse mode through the steps failed: {first} Use GaussAdjoint().")
+            remedy = "Use GaussAdjoint(), or the embedded engine"
+            return GradientError(f"reverse mode through the steps failed: {first} {remedy}.")
         case "ParseError" | "LoadError" | "UndefVarError" | "ErrorException" if "JuliaSource" in message:
             return JuliaError(f"the JuliaSource cannot be used: {first}. Correct the code.", kind, message, backtrace)
         case "FirstAutodiffJacError" | "FirstAutodiffTgradError":
