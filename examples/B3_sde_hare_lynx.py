@@ -52,7 +52,7 @@ def log_likelihood(p: Tensor, records: Tensor, seed: int) -> Tensor:
 def main() -> None:
     """Fit, simulate, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--iterations", type=int, default=200)
+    parser.add_argument("--iterations", type=int, default=100)
     iterations = parser.parse_args().iterations
     record = Record.load()
     records = record.log_pelts
@@ -73,10 +73,9 @@ def main() -> None:
     print(f"({1e3 * seconds / iterations:.0f} ms each), {other:.2f} with other paths")
     for name, value, unit in zip("abcdsr", p.tolist(), ("1/yr", "1/(yr k)") * 2 + ("1/√yr",) * 2, strict=True):
         print(f"   {name} = {value:.4f} {unit}")
-    years = record.years - record.years[0]
     many = records[0].expand(1000, 2)
-    prob = de.SDEProblem(drift, diffusion, many, (0.0, float(years[-1])), p, seed=2)
-    u = de.solve(prob, de.SOSRA(), dt=DT, adaptive=False, saveat=years).u.exp()
+    prob = de.SDEProblem(drift, diffusion, many, (0.0, float(record.years[-1])), p, seed=2)
+    u = de.solve(prob, de.SOSRA(), dt=DT, adaptive=False, saveat=record.years).u.exp()
     inside = ((records.exp() > u.quantile(0.05, dim=1)) & (records.exp() < u.quantile(0.95, dim=1)))[1:]
     print(
         f"{inside.double().mean().item():.0%} of the records lie between the 5 % and 95 % quantiles of the simulation"
@@ -87,16 +86,17 @@ def main() -> None:
 def plot(record: Record, u: Tensor) -> Path:
     """The record among simulated paths and their quantiles."""
     figure, axes = plt.subplots(2, 1, figsize=(9, 6), layout="constrained", sharex=True)
+    years = 1900 + record.years
     low, median, high = (u.quantile(q, dim=1) for q in (0.05, 0.5, 0.95))
     for i, (ax, name) in enumerate(zip(axes, ("hare", "lynx"), strict=True)):
-        ax.fill_between(record.years, low[:, i], high[:, i], color=f"C{i}", alpha=0.2, label="5 % to 95 %")
-        ax.plot(record.years, median[:, i], color=f"C{i}", label="median")
-        ax.plot(record.years, u[:, :3, i], color=f"C{i}", lw=0.7, alpha=0.7)
-        ax.plot(record.years, record.log_pelts[:, i].exp(), "o", color="black", ms=4, label="record")
+        ax.fill_between(years, low[:, i], high[:, i], color=f"C{i}", alpha=0.2, label="5 % to 95 %")
+        ax.plot(years, median[:, i], color=f"C{i}", label="median")
+        ax.plot(years, u[:, :3, i], color=f"C{i}", lw=0.7, alpha=0.7)
+        ax.plot(years, record.log_pelts[:, i].exp(), "o", color="black", ms=4, label="record")
         ax.set_ylabel(f"{name}, thousand pelts")
         ax.legend(loc="upper right")
         ax.grid(alpha=0.25)
-    axes[1].set_xlabel("year")
+    axes[1].set(xlabel="year", xticks=range(1900, 1921, 2))
     Path("figures").mkdir(exist_ok=True)
     path = Path("figures/hare_lynx_sde.png")
     figure.savefig(path, dpi=150)
