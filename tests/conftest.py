@@ -1,4 +1,5 @@
 import os
+import time
 
 import pytest
 import torch
@@ -13,6 +14,16 @@ torch.set_num_threads(1)  # the tensors here are small: more threads cost more t
 
 settings.register_profile("pydiffeqflux", deadline=None, derandomize=True, database=None, max_examples=20)
 settings.load_profile("pydiffeqflux")
+
+
+# how long slow tests are begun: where they must end in time, those that are left are skipped, and say so
+SECONDS = float(os.environ.get("PYDIFFEQFLUX_TEST_SECONDS", "inf"))
+START = time.monotonic()
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("slow") and time.monotonic() - START > SECONDS:
+        pytest.skip(f"no slow tests are begun after {SECONDS:.0f} s, as PYDIFFEQFLUX_TEST_SECONDS says")
 
 
 @pytest.fixture(autouse=True)
