@@ -4,8 +4,10 @@ The step size stands in the column of the relative tolerance. Strong errors are 
 the exact solution on the same path at t = 1.
 """
 
+import importlib
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 from _references import References
@@ -30,41 +32,18 @@ def cases(library: str, references: References, *, short: bool) -> Iterator[Case
         for solver in ADDITIVE[library]:
             for k in (3, 4) if short else (2, 3, 4, 5, 6, 7):
                 row = Row("w7", f"additive noise, {PATHS} paths", library, solver, rhs=rhs, rtol=2.0**-k)
-                yield Case(row, partial(_additive, library, solver, 2.0**-k, rhs), ONE)
+                yield Case(row, partial(_run, library, "additive", solver, PATHS, 2.0**-k, rhs=rhs), ONE)
         group = f"geometric Brownian motion, {steps} steps of Euler's, {SIZE} elements"
         row = Row("w7", group, library, EULER[library], rhs=rhs, rtol=1.0 / steps)
-        yield Case(row, partial(_geometric, library, steps, rhs), Reference())
+        yield Case(row, partial(_run, library, "geometric", EULER[library], SIZE, steps, rhs=rhs), Reference())
         for batch in batches:
             group = f"latent SDE, value and gradient, batch {batch}"
             row = Row("w7", group, library, EULER[library], rhs=rhs, dtype="float32", rtol=0.01)
-            yield Case(row, partial(_latent, library, batch, rhs), Reference(), last=True)
+            yield Case(row, partial(_run, library, "latent", batch, rhs=rhs), Reference(), last=True)
 
 
-def _additive(library: str, solver: str, dt: float, rhs: str) -> Run:
+def _run(library: str, what: str, *arguments: Any, rhs: str) -> Run:
+    """One of the functions that both adapters have."""
     if library == TORCHSDE:
-        import _sde_torchsde
-
-        return _sde_torchsde.additive(solver, PATHS, dt)
-    import _sde_pydiffeqflux
-
-    return _sde_pydiffeqflux.additive(ENGINES[library], solver, PATHS, dt, rhs=rhs)
-
-
-def _geometric(library: str, steps: int, rhs: str) -> Run:
-    if library == TORCHSDE:
-        import _sde_torchsde
-
-        return _sde_torchsde.geometric("euler", SIZE, steps)
-    import _sde_pydiffeqflux
-
-    return _sde_pydiffeqflux.geometric(ENGINES[library], "EM", SIZE, steps, rhs=rhs)
-
-
-def _latent(library: str, batch: int, rhs: str) -> Run:
-    if library == TORCHSDE:
-        import _sde_torchsde
-
-        return _sde_torchsde.latent(batch)
-    import _sde_pydiffeqflux
-
-    return _sde_pydiffeqflux.latent(ENGINES[library], batch, rhs=rhs)
+        return getattr(importlib.import_module("_sde_torchsde"), what)(*arguments)
+    return getattr(importlib.import_module("_sde_pydiffeqflux"), what)(ENGINES[library], *arguments, rhs=rhs)

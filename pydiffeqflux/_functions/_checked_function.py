@@ -84,6 +84,12 @@ class CheckedFunction:
         """The tensors of `p`, in order."""
         return list(leaves(self.p))
 
+    @property
+    def returned_shape(self) -> torch.Size:
+        """The shape of what it returns; that of a diffusion is known after the first evaluation."""
+        assert self.output_shape is not None
+        return self.output_shape
+
     # ---- evaluation
 
     def time(self, t: float | Tensor) -> Tensor:

@@ -86,8 +86,7 @@ class TorchCallbacks:
 
     def __init__(self, rhs: CheckedFunction, guard: Guard, poll: Poll, *, jacobian: bool, products: Products) -> None:
         self.rhs = rhs
-        self._output_shape = rhs.shape if rhs.output_shape is None else rhs.output_shape
-        n, n_out, self.n_p = rhs.numel, self._output_shape.numel(), sum(map(_size, rhs.parameters))
+        n, n_out, self.n_p = rhs.numel, rhs.returned_shape.numel(), sum(map(_size, rhs.parameters))
         self._u, self._du = self._buffer(n), self._buffer(n_out)
         self._f = _F(lambda t: guard(self._evaluate, t))
         self.arguments = CallbackArguments(
@@ -119,7 +118,7 @@ class TorchCallbacks:
 
     def _prepare_vjp(self, guard: Guard) -> None:
         a = self.arguments
-        self._cotangent, self._pulled = self._buffer(self._output_shape.numel()), self._buffer(self.rhs.numel)
+        self._cotangent, self._pulled = self._buffer(a.n_out), self._buffer(self.rhs.numel)
         pulled_p = self._pulled_p = self._buffer(max(self.n_p, 1))
         self._pulled_parts = self.split(pulled_p)
         self._vjp = _VJP(lambda t, wants: guard(self._pull, t, wants))
@@ -154,7 +153,7 @@ class TorchCallbacks:
     def _pull(self, t: float, wants: int) -> None:
         wants_parameters = bool(wants & _WANTS_PARAMETERS)
         x, k = self.rhs.evaluate_with_graph(self._state(self._u), t)
-        du, dp = self.rhs.vjp(k, x, self._cotangent.clone().view(self._output_shape), parameters=wants_parameters)
+        du, dp = self.rhs.vjp(k, x, self._cotangent.clone().view(self.rhs.returned_shape), parameters=wants_parameters)
         if wants & _WANTS_STATE:
             self._pulled.copy_(du.reshape(-1))
         if wants_parameters:

@@ -111,8 +111,7 @@ def trace_function(rhs: CheckedFunction) -> TracedFunction:
     if any(x.device.type != "cpu" for x in rhs.snapshot.captured):
         raise CannotCompileError("it reads tensors that are not on the CPU")
     replay = Replay(rhs.snapshot.function, rhs.snapshot.inputs)
-    output = rhs.u0 if rhs.output_shape is None else rhs.u0.new_empty(rhs.output_shape)
-    inputs = Inputs({"u": rhs.u0}, rhs.leaves, rhs.time(0.0), output)
+    inputs = Inputs({"u": rhs.u0}, rhs.leaves, rhs.time(0.0), rhs.u0.new_empty(rhs.returned_shape))
     try:
         return TracedFunction(replay, inputs, rhs.snapshot.captured, captured_parameters(rhs))
     except CannotCompileError as error:

@@ -225,7 +225,7 @@ class JuliaEngine(AbstractEngine):
         pullback = strategy_for(spec).pull_back(session.choices, spec, record.alg, has_vjp=function.has_vjp)
         before = rhs.nf
         du0 = torch.empty(rhs.shape, dtype=rhs.dtype)
-        dp = torch.zeros(max(function.n_p, 1), dtype=rhs.dtype)
+        flat = [torch.zeros(max(part.n_p, 1), dtype=rhs.dtype) for part in record.functions]
         at = doubles(times)
         arguments = AdjointArguments(
             record=record.solution.number,
@@ -235,16 +235,15 @@ class JuliaEngine(AbstractEngine):
             times=address(at),
             cotangents=address(cotangents),
             du0=address(du0),
-            dp=address(dp),
+            dp=address(flat[0]),
+            dg=address(flat[1]) if record.diffusion is not None else 0,
         )
-        dg = torch.zeros(1 if record.diffusion is None else max(record.diffusion.n_p, 1), dtype=rhs.dtype)
-        arguments.dg = address(dg)
         calls = session.run(record.functions, "adjoint", address(arguments))
         raw.stats.nf_adjoint += rhs.nf - before if function.counts_calls else calls
-        gradients = function.split_gradient(dp, rhs)
-        if record.diffusion is not None and rhs.diffusion is not None:
-            others = record.diffusion.split_gradient(dg, rhs.diffusion)
-            gradients = [a + b for a, b in zip(gradients, others, strict=True)]
+        parts = zip(record.functions, flat, rhs.functions, strict=True)
+        gradients, *others = (part.split_gradient(numbers, of) for part, numbers, of in parts)
+        for more in others:
+            gradients = [a + b for a, b in zip(gradients, more, strict=True)]
         return du0, gradients
 
 
@@ -282,7 +281,8 @@ def _add_noise(
     in_julia = bridge.keep(bridge.call("diffusion", diffusion.handle.number, width, motions))
     path = bridge.keep(bridge.call("path_noise", address(noise.arguments)))
     arguments.diffusion, arguments.noise = in_julia.number, path.number
-    arguments.dtmin = max(arguments.dtmin, smallest_step(spec.noise) if adaptive else 0.0)
+    if adaptive:
+        arguments.dtmin = max(arguments.dtmin, smallest_step(spec.noise))
     return [noise, in_julia, path]
 
 

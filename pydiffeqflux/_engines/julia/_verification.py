@@ -56,7 +56,7 @@ def points(rhs: CheckedFunction) -> Iterator[Point]:
     t0, t1 = rhs.tspan
     size = 1.0 + rhs.u0.abs()
     for distance, t in ((0.01, t0), (0.1, 0.5 * (t0 + t1)), (1.0, t1)):
-        shapes = (rhs.shape, rhs.output_shape or rhs.shape, rhs.shape)
+        shapes = (rhs.shape, rhs.returned_shape, rhs.shape)
         u, λ, g = (torch.randn(shape, generator=generator, dtype=rhs.dtype) for shape in shapes)
         yield Point(rhs.u0 + distance * size * u, t, λ, (g, 2.0))
 
