@@ -60,6 +60,7 @@ from ._algorithms import Kvaerno3 as Kvaerno3
 from ._algorithms import Kvaerno4 as Kvaerno4
 from ._algorithms import Kvaerno5 as Kvaerno5
 from ._algorithms import LambaEM as LambaEM
+from ._algorithms import MethodOfSteps as MethodOfSteps
 from ._algorithms import Midpoint as Midpoint
 from ._algorithms import RadauIIA3 as RadauIIA3
 from ._algorithms import RadauIIA5 as RadauIIA5
@@ -105,8 +106,10 @@ from ._errors import RightHandSideError as RightHandSideError
 from ._errors import SolverError as SolverError
 from ._errors import SolveWarning as SolveWarning
 from ._errors import UnsupportedError as UnsupportedError
+from ._functions import SampledHistory as SampledHistory
 from ._inspection import julia_source as julia_source
 from ._julia_source import JuliaSource as JuliaSource
+from ._layers import NeuralCDDE as NeuralCDDE
 from ._layers import NeuralDSDE as NeuralDSDE
 from ._layers import NeuralODE as NeuralODE
 from ._layers import NeuralSDE as NeuralSDE
@@ -114,6 +117,7 @@ from ._lux import LuxNetwork as LuxNetwork
 from ._lux import to_lux as to_lux
 from ._noise import BrownianPath as BrownianPath
 from ._path_kl import with_path_kl as with_path_kl
+from ._problems import DDEProblem as DDEProblem
 from ._problems import ODEProblem as ODEProblem
 from ._problems import SDEProblem as SDEProblem
 from ._problems import remake as remake

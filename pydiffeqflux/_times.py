@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._algorithms import EquationKind
 from ._errors import GradientError, UnsupportedError
 from ._functions import RightHandSide, SourceRightHandSide
 from ._problems import AbstractProblem
@@ -64,7 +65,8 @@ def given_times(prob: AbstractProblem, saveat: Any) -> GivenTimes:
     every_so_often = isinstance(saveat, Real) or (isinstance(saveat, np.ndarray | Tensor) and saveat.ndim == 0)
     given = GivenTimes(start, end, None if every_so_often else _differentiable(saveat), every_so_often)
     kinds = {
-        "with noise": prob.is_stochastic,
+        "with noise": prob.kind is EquationKind.STOCHASTIC,
+        "with delays": prob.kind is EquationKind.DELAY,
         "of a JuliaSource": prob.is_julia_source,
         "with a mass matrix": prob.needs_mass_matrix,
     }

@@ -2,14 +2,18 @@
 
 from ._base import AbstractAlgorithm as AbstractAlgorithm
 from ._base import Engine as Engine
+from ._base import EquationKind as EquationKind
 from ._catalogue import algorithm_table as algorithm_table
 from ._catalogue import algorithms_of as algorithms_of
 from ._catalogue import all_algorithms as all_algorithms
+from ._catalogue import default_algorithm as default_algorithm
 from ._catalogue import refuse_algorithm as refuse_algorithm
+from ._catalogue import refuse_kind as refuse_kind
 from ._catalogue import stochastic_algorithm_table as stochastic_algorithm_table
 from ._catalogue import stochastic_algorithms as stochastic_algorithms
 from ._default import DefaultODEAlgorithm as DefaultODEAlgorithm
 from ._default import choose_default as choose_default
+from ._delay import MethodOfSteps as MethodOfSteps
 from ._explicit import BS3 as BS3
 from ._explicit import BS5 as BS5
 from ._explicit import DP5 as DP5
@@ -84,7 +88,6 @@ from ._stochastic import LambaEM as LambaEM
 from ._stochastic import ReversibleHeun as ReversibleHeun
 from ._stochastic import RKMil as RKMil
 from ._stochastic import choose_default_stochastic as choose_default_stochastic
-from ._stochastic import refuse_kind as refuse_kind
 from ._switching import AutoAlgSwitch as AutoAlgSwitch
 from ._switching import AutoTsit5 as AutoTsit5
 from ._switching import AutoVern6 as AutoVern6
@@ -93,4 +96,3 @@ from ._switching import AutoVern8 as AutoVern8
 from ._switching import AutoVern9 as AutoVern9
 from ._switching import contains_jacobian as contains_jacobian
 from ._switching import has_coarse_dense_output as has_coarse_dense_output
-from ._switching import methods_of as methods_of

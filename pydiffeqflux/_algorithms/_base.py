@@ -1,6 +1,7 @@
 """What every algorithm has in common: it is a choice, without behaviour."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar, Literal
 
 Engine = Literal["julia", "embedded"]
@@ -9,6 +10,14 @@ Engine = Literal["julia", "embedded"]
 JULIA: frozenset[Engine] = frozenset({"julia"})
 EMBEDDED: frozenset[Engine] = frozenset({"embedded"})
 BOTH = JULIA | EMBEDDED
+
+
+class EquationKind(Enum):
+    """The kinds of equations that there are problems and algorithms for."""
+
+    ORDINARY = "ordinary"
+    STOCHASTIC = "stochastic"
+    DELAY = "delay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +29,7 @@ class AbstractAlgorithm:
 
     Attributes:
         engines: the engines that have it.
+        kind: the equations that it solves.
         order: classical order of convergence.
         is_stiff: whether the method is meant for stiff problems.
         is_adaptive: whether the method has an error estimate, so that the step size can be chosen for it.
@@ -31,6 +41,7 @@ class AbstractAlgorithm:
     """
 
     engines: ClassVar[frozenset[Engine]] = frozenset()
+    kind: ClassVar[EquationKind] = EquationKind.ORDINARY
     order: ClassVar[int]
     is_stiff: ClassVar[bool] = False
     is_adaptive: ClassVar[bool] = True
@@ -38,6 +49,11 @@ class AbstractAlgorithm:
     contains_jacobian: ClassVar[bool] = False
     coarse_dense_output: ClassVar[bool] = False
     lazy_dense_output: ClassVar[bool] = False
+
+    @property
+    def methods(self) -> "tuple[AbstractAlgorithm, ...]":
+        """The methods that it may use: itself, or those that it chooses between, an explicit one first."""
+        return (self,)
 
     def __init_subclass__(cls) -> None:
         not_in_julia_unless_declared(cls)

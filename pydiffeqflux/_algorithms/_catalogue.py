@@ -3,13 +3,14 @@
 import sys
 
 from .._noise import NoiseKind
-from ._base import AbstractAlgorithm, Engine
+from ._base import AbstractAlgorithm, Engine, EquationKind
 from ._default import DefaultODEAlgorithm
+from ._delay import MethodOfSteps
 from ._julia_algorithm import JuliaAlgorithm
 from ._stochastic import AbstractStochasticAlgorithm, DefaultSDEAlgorithm
-from ._switching import AutoAlgSwitch, methods_of
+from ._switching import AutoAlgSwitch, has_coarse_dense_output
 
-_NO_METHODS = (AutoAlgSwitch, DefaultODEAlgorithm, DefaultSDEAlgorithm, JuliaAlgorithm)
+_NO_METHODS = (AutoAlgSwitch, DefaultODEAlgorithm, DefaultSDEAlgorithm, JuliaAlgorithm, MethodOfSteps)
 """Those that stand for other methods."""
 
 
@@ -42,7 +43,7 @@ def algorithms_of(engine: Engine) -> list[type[AbstractAlgorithm]]:
 
 def refuse_algorithm(engine: Engine, alg: AbstractAlgorithm) -> str:
     """Why an engine cannot carry out an algorithm, as a sentence with what to use instead; empty where it can."""
-    for part in (alg, *methods_of(alg)):
+    for part in (alg, *alg.methods):
         if engine in part.engines:
             continue
         if engine == "embedded":
@@ -54,6 +55,40 @@ def refuse_algorithm(engine: Engine, alg: AbstractAlgorithm) -> str:
             return f"the julia engine has no {part!r}; use engine='embedded', which has it."
         return f"the julia engine has no {part!r}; name a method of Julia's by JuliaAlgorithm('name', package='...')."
     return ""
+
+
+def default_algorithm(kind: EquationKind) -> AbstractAlgorithm:
+    """What `alg=None` means for an equation."""
+    defaults = {EquationKind.STOCHASTIC: DefaultSDEAlgorithm, EquationKind.DELAY: MethodOfSteps}
+    return defaults.get(kind, DefaultODEAlgorithm)()
+
+
+_FOR = {
+    EquationKind.ORDINARY: ("equations without noise and delays", "Tsit5() or Rodas5P()", "an ODEProblem"),
+    EquationKind.STOCHASTIC: ("equations with noise", "SOSRI(), LambaEM() or EM()", "an SDEProblem"),
+    EquationKind.DELAY: ("equations with delays", "MethodOfSteps(Tsit5())", "a DDEProblem"),
+}
+
+
+def refuse_kind(alg: AbstractAlgorithm, kind: EquationKind, tspan: tuple[float, float]) -> str:
+    """Why an algorithm is not for a kind of equation, as a sentence; empty where it is."""
+    if isinstance(alg, JuliaAlgorithm):
+        return ""
+    if alg.kind is not kind:
+        equations, _, problem = _FOR[alg.kind]
+        other = f"MethodOfSteps({alg!r})" if _steps_of_delays(alg, kind) else _FOR[kind][1]
+        return f"{alg!r} is for {equations}; use {other}, or make it {problem}."
+    if isinstance(alg, AbstractStochasticAlgorithm) and tspan[1] < tspan[0] and alg.interprets == "ito":
+        return (
+            f"{alg!r} cannot run backwards from t = {tspan[0]} to {tspan[1]}: Itô's integral looks at the start of "
+            "every step, and backwards that is another equation; use a method for Stratonovich's, such as EulerHeun()."
+        )
+    return ""
+
+
+def _steps_of_delays(alg: AbstractAlgorithm, kind: EquationKind) -> bool:
+    """Whether an algorithm can make the steps of a delay equation."""
+    return kind is EquationKind.DELAY and alg.kind is EquationKind.ORDINARY and not has_coarse_dense_output(alg)
 
 
 def algorithm_table() -> str:

@@ -6,8 +6,7 @@ from typing import ClassVar, Literal
 from .. import _tableaus as tab
 from .._errors import InvalidOptionError
 from .._noise import NoiseKind, NoiseLayout
-from ._base import BOTH, EMBEDDED, AbstractAlgorithm, Engine
-from ._julia_algorithm import JuliaAlgorithm
+from ._base import BOTH, EMBEDDED, AbstractAlgorithm, Engine, EquationKind
 
 Interpretation = Literal["ito", "stratonovich"]
 """Which of the two integrals the noise term of an equation stands for."""
@@ -27,6 +26,7 @@ class AbstractStochasticAlgorithm(AbstractAlgorithm):
     """
 
     engines: ClassVar[frozenset[Engine]] = EMBEDDED
+    kind: ClassVar[EquationKind] = EquationKind.STOCHASTIC
     order: ClassVar[int] = 1
     integral: ClassVar[Interpretation] = "ito"
     strong_order: ClassVar[float]
@@ -249,22 +249,6 @@ class DefaultSDEAlgorithm(AbstractStochasticAlgorithm):
 
     engines: ClassVar[frozenset[Engine]] = BOTH
     strong_order: ClassVar[float] = 1.5
-
-
-def refuse_kind(alg: AbstractAlgorithm, *, stochastic: bool, tspan: tuple[float, float]) -> str:
-    """Why an algorithm is not for an equation with or without noise, as a sentence; empty where it is."""
-    if isinstance(alg, JuliaAlgorithm):
-        return ""
-    if not isinstance(alg, AbstractStochasticAlgorithm):
-        return f"{alg!r} is for equations without noise; use SOSRI(), LambaEM() or EM()." if stochastic else ""
-    if not stochastic:
-        return f"{alg!r} is for equations with noise; use Tsit5(), or make it an SDEProblem."
-    if tspan[1] < tspan[0] and alg.interprets == "ito":
-        return (
-            f"{alg!r} cannot run backwards from t = {tspan[0]} to {tspan[1]}: Itô's integral looks at the start of "
-            "every step, and backwards that is another equation; use a method for Stratonovich's, such as EulerHeun()."
-        )
-    return ""
 
 
 def choose_default_stochastic(layout: NoiseLayout, depends_on_state: bool | None) -> AbstractStochasticAlgorithm:

@@ -39,20 +39,19 @@ class AutoAlgSwitch(AbstractAlgorithm):
     stifftol: float = 0.9
     dtfac: float = 2.0
 
-
-def methods_of(alg: AbstractAlgorithm) -> tuple[AbstractAlgorithm, ...]:
-    """The methods that an algorithm may use: both of a switch, the explicit one first, or the algorithm itself."""
-    return (alg.nonstiffalg, alg.stiffalg) if isinstance(alg, AutoAlgSwitch) else (alg,)
+    @property
+    def methods(self) -> tuple[AbstractAlgorithm, ...]:
+        return self.nonstiffalg, self.stiffalg
 
 
 def contains_jacobian(alg: AbstractAlgorithm) -> bool:
     """Whether the steps of a method that an algorithm may use contain the Jacobian of `f`."""
-    return any(part.contains_jacobian for part in methods_of(alg))
+    return any(part.contains_jacobian for part in alg.methods)
 
 
 def has_coarse_dense_output(alg: AbstractAlgorithm) -> bool:
     """Whether the dense output of a method that an algorithm may use is less accurate than its steps."""
-    return any(part.coarse_dense_output for part in methods_of(alg))
+    return any(part.coarse_dense_output for part in alg.methods)
 
 
 def AutoTsit5(stiffalg: AbstractAlgorithm) -> AutoAlgSwitch:  # noqa: N802 - Julia's name

@@ -11,6 +11,7 @@ from .._algorithms import (
     AbstractAlgorithm,
     DefaultODEAlgorithm,
     DefaultSDEAlgorithm,
+    MethodOfSteps,
     choose_default,
     choose_default_stochastic,
 )
@@ -72,12 +73,13 @@ class SolveSpec:
             assert self.rhs.diffusion is not None
             diffusion = self.rhs.diffusion
             return replace(self, alg=choose_default_stochastic(diffusion.layout, diffusion.depends_on_state))
-        if not isinstance(self.alg, DefaultODEAlgorithm):
+        ordinary = self.alg.alg if isinstance(self.alg, MethodOfSteps) else self.alg
+        if not isinstance(ordinary, DefaultODEAlgorithm):
             return self
         reltol = self.options.reltol
         smallest = float(reltol.min()) if isinstance(reltol, Tensor) else reltol
         alg = choose_default(self.rhs.numel, smallest, mass_matrix=self.rhs.mass_matrix is not None, large=large)
-        return replace(self, alg=alg)
+        return replace(self, alg=replace(self.alg, alg=alg) if isinstance(self.alg, MethodOfSteps) else alg)
 
 
 @dataclass(eq=False)

@@ -88,6 +88,25 @@ def batched_vjp(
     return tuple(None if column[0] is None else torch.stack(column) for column in zip(*rows, strict=True))
 
 
+class _MadeAfter(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, earlier: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor, None]:
+        return cotangents[0], None
+
+
+def made_after(earlier: Tensor, x: Tensor) -> Tensor:
+    """`x` with a place in the graph behind that of `earlier`.
+
+    Where a gradient is wanted with respect to a leaf, torch walks through all of the graph in search of it, for every
+    step through all of those before.
+    """
+    return _MadeAfter.apply(x, earlier)
+
+
 def graph_leaves(output: Tensor) -> list[Tensor]:
     """The leaf tensors that require a gradient and that `output` was computed from."""
     if output.is_leaf and output.requires_grad:

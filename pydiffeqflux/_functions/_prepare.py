@@ -11,9 +11,11 @@ from torch import Tensor
 from .._julia_source import JuliaSource
 from ._checked_function import CheckedFunction
 from ._connection import Connection, connection_of_call, connection_of_snapshot, joined
+from ._delayed import Delayed, Lags
 from ._derivatives import graph_leaves
 from ._diffusion import Diffusion
 from ._evaluation import AbstractEvaluation, AutocastEvaluation, DirectEvaluation, TracedEvaluation
+from ._history import AbstractHistory
 from ._parameters import Parameters
 from ._pure import Snapshot
 from ._reachable import reachable_tensors
@@ -60,6 +62,44 @@ def prepare_right_hand_side(
     if diffusion is not None:
         rhs.diffusion = _prepare(_Preparation(diffusion, u0, tspan, parameters, Diffusion), traced=traced)
         rhs.diffusion.find_layout()
+    return rhs
+
+
+def prepare_delayed(
+    function: Callable[..., Any],
+    history: AbstractHistory,
+    lags: Lags,
+    u0: Tensor,
+    tspan: tuple[float, float],
+    p: Any,
+) -> RightHandSide:
+    """The right-hand side of a delay equation.
+
+    It is called as it is, and not traced: its gradient is taken along the graph that the solve records, and so is that
+    of what was solved.
+
+    Arguments:
+        function: the user's `f(u, h, p, t)`.
+        history: the states before the start.
+        lags: what the user has said of the delays.
+        u0: the initial state, checked.
+        tspan: start and end time.
+        p: the parameters.
+
+    Raises:
+        RightHandSideError: `f` returns something that is not a derivative of `u`, or asks for a time in the future.
+    """
+    parameters = Parameters((p, history.tensors), differentiate=torch.is_grad_enabled())
+    delayed = Delayed(function, history, lags, u0, tspan)
+    preparation = _Preparation(delayed, u0, tspan, parameters, RightHandSide)
+    rhs = preparation.direct()
+    if torch.is_grad_enabled():
+        first = connection_of_call(rhs, rhs.u0, tspan[0])
+        connection = replace(joined([first, *_later_connections(rhs)]), outputs=[])
+        nf = rhs.nf
+        rhs = preparation.direct(connection)
+        rhs.nf = nf
+    rhs.delayed = delayed
     return rhs
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from .._errors import GradientError, GradientWarning
 from ._checked_function import CheckedFunction
-from ._derivatives import batched_vjp, directional_derivative, graph_nodes, pull_back
+from ._delayed import Delayed
+from ._derivatives import batched_vjp, directional_derivative, graph_nodes, made_after, pull_back
 from ._diffusion import Diffusion
 
 
@@ -18,12 +19,14 @@ class RightHandSide(CheckedFunction):
     Attributes:
         mass_matrix: that of the problem.
         diffusion: what multiplies the noise, `None` where there is none.
+        delayed: what reads the past, `None` where it is not read.
         njac: Jacobians so far.
         time_by_differences: set where autograd does not see how `f` depends on time.
     """
 
     mass_matrix: Tensor | None = None
     diffusion: Diffusion | None = None
+    delayed: Delayed | None = None
     njac: int = 0
     time_by_differences: bool = False
     _eye: Tensor | None = None
@@ -91,6 +94,8 @@ class RightHandSide(CheckedFunction):
         with torch.enable_grad():
             x = u if create_graph and u.requires_grad else u.detach().requires_grad_()
             time = self.time(t).requires_grad_(time_derivative)
+            if create_graph and x is u:
+                time = made_after(u, time)
             k = self(x, time)
             unit = self.identity.view(self.numel, *self.shape)
             inputs = (x, time) if time_derivative else (x,)

@@ -1,5 +1,6 @@
 """Layers for networks: modules whose forward pass solves a differential equation."""
 
+from ._neural_dde import NeuralCDDE as NeuralCDDE
 from ._neural_ode import NeuralODE as NeuralODE
 from ._neural_sde import NeuralDSDE as NeuralDSDE
 from ._neural_sde import NeuralSDE as NeuralSDE

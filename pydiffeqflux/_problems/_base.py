@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from .._algorithms import EquationKind
 from .._errors import InvalidOptionError
 from .._functions import RightHandSide
 from .._julia_source import JuliaSource
@@ -28,6 +29,7 @@ class AbstractProblem(ABC):
         tspan_tensors: start and end time as they were given, where these were tensors that require a gradient.
         numpy_output: whether solutions are handed out as arrays.
         arguments: the names of what `remake` can replace.
+        kind: the kind of equation.
     """
 
     u0: Tensor
@@ -36,6 +38,7 @@ class AbstractProblem(ABC):
     tspan_tensors: tuple[Tensor | None, Tensor | None]
     numpy_output: bool
     arguments: ClassVar[tuple[str, ...]]
+    kind: ClassVar[EquationKind] = EquationKind.ORDINARY
 
     @property
     @abstractmethod
@@ -51,11 +54,6 @@ class AbstractProblem(ABC):
     def is_julia_source(self) -> bool:
         """Whether some of the functions are Julia code."""
         return any(isinstance(function, JuliaSource) for function in self.functions.values())
-
-    @property
-    def is_stochastic(self) -> bool:
-        """Whether there is noise in it."""
-        return False
 
     def path(
         self, rhs: RightHandSide, seed: int | None, dt: float | None, options: SolveOptions

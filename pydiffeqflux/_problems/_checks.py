@@ -12,39 +12,55 @@ from torch._C._functorch import maybe_current_level
 
 from .._errors import InvalidProblemError, UnsupportedError
 from .._functions._nesting import outside_inference_mode
-from ._signatures import arguments_of
+from ._signatures import Arguments, arguments_of
 
 STATE_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 """The dtypes that a state may have."""
 
 
-def check_callable(f: Any, name: str = "f") -> None:
-    """Refuse what is not a function of `(u, p, t)`, as far as its signature tells; the equation calls it `name`."""
+def check_callable(f: Any, name: str = "f", arguments: tuple[str, ...] = ("u", "p", "t")) -> None:
+    """Refuse what is not a function of such arguments, as far as its signature tells; the equation calls it `name`."""
+    signature = f"{name}({', '.join(arguments)})"
     if not callable(f):
-        raise InvalidProblemError(f"{name} must be a function {name}(u, p, t), not {type(f).__name__}.")
+        raise InvalidProblemError(f"{name} must be a function {signature}, not {type(f).__name__}.")
     code = _plain_code(f)
-    if code in _ACCEPTED:
+    if code is not None and _ACCEPTED.get(code) == arguments:
         return
-    arguments = arguments_of(f)
-    if arguments is None:
+    found = arguments_of(f)
+    if found is None:
         return
-    if arguments.time_is_first or arguments.time_is_second:
-        order = "u, t, p" if arguments.time_is_second else "t, u, p" if len(arguments.names) > 2 else "t, u"
+    count, names = len(arguments), ", ".join(arguments)
+    order = _order_of_time_first(found, arguments)
+    if order:
         raise InvalidProblemError(
-            f"{name}{arguments} has the time before other arguments, as its names tell, but {name} is called as "
-            f"{name}(u, p, t); change the order of its arguments, or wrap it: lambda u, p, t: {name}({order})."
+            f"{name}{found} has the time before other arguments, as its names tell, but {name} is called as "
+            f"{signature}; change the order of its arguments, or wrap it: lambda {names}: {name}({order})."
         )
-    if arguments.required > 3 or arguments.keywords or not (len(arguments.names) >= 3 or arguments.more):
+    if found.required > count or found.keywords or not (len(found.names) >= count or found.more):
+        hint = "; NeuralODE does this for networks" if arguments == ("u", "p", "t") else ""
         raise InvalidProblemError(
-            f"{name} must take three arguments {name}(u, p, t), but its signature is {name}{arguments}. "
-            f"Wrap it, for example lambda u, p, t: {name}(u); NeuralODE does this for networks."
+            f"{name} must take {_COUNTS[count]} arguments {signature}, but its signature is {name}{found}. "
+            f"Wrap it, for example lambda {names}: {name}({arguments[0]}){hint}."
         )
     if code is not None:
-        _ACCEPTED.add(code)
+        _ACCEPTED[code] = arguments
 
 
-_ACCEPTED: weakref.WeakSet[CodeType] = weakref.WeakSet()
-"""Code whose signature has been looked at, which takes longer than the solve of a small problem."""
+_COUNTS = {2: "two", 3: "three", 4: "four"}
+_ACCEPTED: weakref.WeakKeyDictionary[CodeType, tuple[str, ...]] = weakref.WeakKeyDictionary()
+"""Code whose signature has been looked at, which takes longer than the solve of a small problem, and for what."""
+
+
+def _order_of_time_first(found: Arguments, arguments: tuple[str, ...]) -> str:
+    """What to call a function with whose names say that it has the time too early; empty where they do not."""
+    first = (*found.names, "")[0]
+    if "u" not in arguments:
+        early = first in ("t", "s", "time") and len(found.names) == len(arguments)
+        return ", ".join(arguments[::-1]) if early else ""
+    if found.time_is_first:
+        known = ("t", *(name for name in arguments if name != "t"))
+        return ", ".join(known[: max(2, len(found.names))])
+    return "u, t, p" if found.time_is_second and len(arguments) == 3 else ""
 
 
 def _plain_code(f: Any) -> CodeType | None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .._algorithms import EquationKind
 from .._errors import InvalidProblemError
 from .._functions import RightHandSide, prepare_right_hand_side
 from .._functions._nesting import as_parameters
@@ -57,6 +58,7 @@ class SDEProblem(AbstractProblem):
     noise: BrownianPath | None
     seed: int | None
     arguments: ClassVar[tuple[str, ...]] = ("f", "g", "u0", "tspan", "p", "noise", "seed")
+    kind: ClassVar[EquationKind] = EquationKind.STOCHASTIC
 
     def __init__(
         self,
@@ -99,10 +101,6 @@ class SDEProblem(AbstractProblem):
     @property
     def needs_mass_matrix(self) -> bool:
         return False
-
-    @property
-    def is_stochastic(self) -> bool:
-        return True
 
     def prepare(self, *, traced: bool = False) -> RightHandSide:
         return prepare_right_hand_side(self.f, self.u0, self.tspan, self.p, diffusion=self.g, traced=traced)

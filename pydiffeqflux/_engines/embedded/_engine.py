@@ -33,6 +33,7 @@ from ._sides import sides_of, within
 from ._step import Method, Step
 from ._trajectory import CheckpointedTrajectory, Trajectory
 from .adjoints import can_go_forward, strategy_of
+from .delay import DelayedSolve
 from .stochastic import make_stochastic_method
 
 logger = logging.getLogger("pydiffeqflux")
@@ -44,7 +45,7 @@ class EmbeddedEngine(AbstractEngine):
     name = "embedded"
 
     def default_algorithm(self, prob: AbstractProblem) -> algs.AbstractAlgorithm:
-        return algs.DefaultSDEAlgorithm() if prob.is_stochastic else algs.DefaultODEAlgorithm()
+        return algs.default_algorithm(prob.kind)
 
     def default_sensealg(self, spec: SolveSpec) -> AbstractSensealg:
         """Forward mode for few states and parameters, else the Gauss adjoint, as SciMLSensitivity chooses.
@@ -53,12 +54,12 @@ class EmbeddedEngine(AbstractEngine):
         that does.
         """
         rhs = spec.rhs
-        if rhs.varies or rhs.diffusion is not None:
+        if rhs.varies or rhs.diffusion is not None or rhs.delayed is not None:
             return ReverseDiffAdjoint()
         count = rhs.numel + sum(q.numel() for q in rhs.parameters)
         if count <= FORWARD_MODE_LIMIT:
             alg = spec.with_concrete_algorithm(large=algs.KenCarp4()).alg
-            if can_go_forward(rhs, implicit=any(part.is_stiff for part in algs.methods_of(alg))):
+            if can_go_forward(rhs, implicit=any(part.is_stiff for part in alg.methods)):
                 return ForwardDiffSensitivity()
             logger.info("ForwardDiffSensitivity() cannot differentiate this f; the next method is taken")
         return GaussAdjoint() if rhs.mass_matrix is None else ReverseDiffAdjoint()
@@ -66,9 +67,7 @@ class EmbeddedEngine(AbstractEngine):
     def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
         if prob.is_julia_source:
             raise UnsupportedError("the embedded engine cannot run a JuliaSource; write f as a torch function.")
-        reason = algs.refuse_algorithm("embedded", alg) or algs.refuse_kind(
-            alg, stochastic=prob.is_stochastic, tspan=prob.tspan
-        )
+        reason = algs.refuse_algorithm("embedded", alg) or algs.refuse_kind(alg, prob.kind, prob.tspan)
         if reason:
             raise UnsupportedError(reason)
         if isinstance(alg, algs.AutoAlgSwitch) and not can_watch_stability(alg.nonstiffalg):
@@ -98,9 +97,14 @@ class EmbeddedEngine(AbstractEngine):
                 check_consistent(rhs, k0, options)
         u0 = rhs.u0.detach().requires_grad_(taped)
         norm = ErrorNorm(options.abstol, options.reltol, steers=options.adaptive)
+        sides, stops = sides_of(spec), _stops(spec)
         method = _make_method(spec, norm)
         record = Record(u0, taped, method)
         _keep_what_is_needed(record, spec, problem, strategy.kept(spec.alg))
+        delayed = None if rhs.delayed is None else DelayedSolve(spec, problem, record, sides, norm)
+        if delayed is not None:
+            method = record.method = delayed.method
+            stops = delayed.with_breaking_points(stops)
         saver = _Saver(spec, problem)
         with torch.set_grad_enabled(taped):
             saver.start(u0)
@@ -116,10 +120,15 @@ class EmbeddedEngine(AbstractEngine):
                 dtmax=options.dtmax,
                 maxiters=options.maxiters,
                 controller=options.controller,
-                sides=sides_of(spec),
+                sides=sides,
             )
             with ProgressBar(spec.tspan, shown=options.progress) as bar:
-                retcode = _advance_through(integrator, _stops(spec), _observer(record, saver, bar))
+                observe = _observer(record, saver, bar)
+                if delayed is None:
+                    retcode = _advance_through(integrator, stops, observe)
+                else:
+                    with delayed.running(integrator, observe) as observe:
+                        retcode = _advance_through(integrator, stops, observe)
         record.u_end = integrator.u.detach()
         stats = Stats(rhs.nf, integrator.naccept, integrator.nreject, rhs.njac, method.nsolve, method.nw)
         stats.nf2 = 0 if rhs.diffusion is None else rhs.diffusion.nf
@@ -154,7 +163,7 @@ def _make_method(spec: SolveSpec, norm: ErrorNorm) -> Method:
     """
     diffusion, noise = spec.rhs.diffusion, spec.noise
     if diffusion is None:
-        return make_method(spec.alg, norm)
+        return make_method(spec.alg.alg if isinstance(spec.alg, algs.MethodOfSteps) else spec.alg, norm)
     assert noise is not None
     assert isinstance(spec.alg, algs.AbstractStochasticAlgorithm)
     check_noise(spec)
@@ -182,7 +191,7 @@ def _keep_what_is_needed(record: Record, spec: SolveSpec, problem: ProblemRhs, k
     t0, t1 = spec.tspan
     if kept is Kept.CHECKPOINTS:
         record.checkpoints = CheckpointedTrajectory(problem, record.u0, t0, t1, sides_of(spec))
-    if spec.options.dense or kept is Kept.STEPS:
+    if spec.options.dense or kept is Kept.STEPS or spec.rhs.delayed is not None:
         record.trajectory = Trajectory(problem, t0, t1)
 
 

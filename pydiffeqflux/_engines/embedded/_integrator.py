@@ -60,6 +60,7 @@ class Integrator:
         self._dtmin, self._dtmax, self._maxiters = max(dtmin, method.smallest_step), dtmax, maxiters
         self._control = step_control(controller, method)
         self._carry: Any = None
+        self._shortened_from: float | None = None
         self.dt = None if dt is None else self._direction * min(dt, dtmax)
 
     def jump(self, u: Tensor) -> None:
@@ -108,6 +109,9 @@ class Integrator:
         step.end, step.window = end, window
         if step.failed:
             return self._reject(step, 0.5, ReturnCode.ConvergenceFailure)
+        if step.shorten_to is not None:
+            self._again_until(step.shorten_to, step)
+            return None
         factor = 1.0
         if self._adaptive:
             error = self._error(step)
@@ -119,12 +123,15 @@ class Integrator:
             return self._why(step, ReturnCode.Unstable)
         if abs(dt) < UNRESOLVED_TICKS * self._eps * abs(self.t) and not self._resolves_time(step):
             return ReturnCode.UnresolvedTime
-        factor *= self._method.after(step)
+        with torch.no_grad():
+            factor *= self._method.after(step)
         if self._method.keeps_step(factor):
             factor = 1.0
         proposal = dt * factor
         if last and abs(proposal) < abs(self.dt):
             proposal = self.dt  # the stop cut this step short; it says little about the next one
+        if self._shortened_from is not None:
+            proposal, self._shortened_from = max(proposal, self._shortened_from, key=abs), None
         if self._adaptive:
             self.dt = self._direction * max(min(abs(proposal), self._dtmax), self._dtmin)
         self.t = end
@@ -151,6 +158,12 @@ class Integrator:
         self.dt = self._direction * smaller
         self._carry = step.retry
         return None
+
+    def _again_until(self, dt: float, step: Step) -> None:
+        """Make a step again that has run over a discontinuity, with the size that leads to it."""
+        self.nreject += 1
+        self._shortened_from = self.dt if self._shortened_from is None else self._shortened_from
+        self.dt, self._carry = dt, step.retry
 
     def _why(self, step: Step, reason: ReturnCode) -> ReturnCode:
         """What kept the solve from going on, beyond what the method has noticed."""

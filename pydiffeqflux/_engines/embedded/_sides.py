@@ -29,11 +29,17 @@ class Sides:
 
     def __init__(self, times: Iterable[float] = (), dtype: torch.dtype = torch.float64) -> None:
         kind = np.float32 if dtype == torch.float32 else np.float64
-        tiny = float(np.finfo(kind).tiny)  # subnormal numbers may be taken for zero
+        self._kind = kind
+        self._tiny = float(np.finfo(kind).tiny)  # subnormal numbers may be taken for zero
         self._neighbours: dict[float, Window] = {}
         for time in times:
-            before, after = (float(np.nextafter(kind(time), kind(end))) for end in (-np.inf, np.inf))
-            self._neighbours[time] = (-tiny, tiny) if abs(time) < tiny else (before, after)
+            self.add(time)
+
+    def add(self, time: float) -> None:
+        """Take a time for a discontinuity from now on."""
+        kind, tiny = self._kind, self._tiny
+        before, after = (float(np.nextafter(kind(time), kind(end))) for end in (-np.inf, np.inf))
+        self._neighbours[time] = (-tiny, tiny) if abs(time) < tiny else (before, after)
 
     def __contains__(self, time: float) -> bool:
         return time in self._neighbours

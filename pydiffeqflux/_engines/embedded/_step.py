@@ -33,6 +33,7 @@ class Step:
         end: the exact time at its end, `t + dt` up to rounding.
         error: the norm of its error estimate, where that is a by-product of the step.
         failed: whether a nonlinear or linear solve failed, so that `u1` means nothing.
+        shorten_to: the size that it must have instead, since a discontinuity lies within it.
         window: the times at which its stages may see `f`, where rounding or a discontinuity could have it otherwise.
         estimated: whether `estimate` is wanted.
         estimate: an error estimate that is made with the step.
@@ -49,6 +50,7 @@ class Step:
     end: float = math.nan
     error: float = math.nan
     failed: bool = False
+    shorten_to: float | None = None
     window: tuple[float, float] | None = None
     estimated: bool = False
     estimate: Tensor | None = None

@@ -29,7 +29,7 @@ class Choices:
     def _make_algorithm(self, alg: algs.AbstractAlgorithm, finite_differences: bool) -> int:
         call = self._bridge.call
         if isinstance(alg, algs.AutoAlgSwitch):
-            parts = (self.algorithm(part, finite_differences=finite_differences) for part in algs.methods_of(alg))
+            parts = (self.algorithm(part, finite_differences=finite_differences) for part in alg.methods)
             names = ("maxstiffstep", "maxnonstiffstep", "nonstifftol", "stifftol", "dtfac")
             return call("switching_algorithm", *parts, self._options({name: getattr(alg, name) for name in names}))
         if isinstance(alg, algs.JuliaAlgorithm):

@@ -23,7 +23,7 @@ def can_reverse(alg: algs.AbstractAlgorithm) -> bool:
         return True
     if isinstance(alg, algs.AbstractStochasticAlgorithm):
         return has_stages(type(alg))
-    return all(_tableau(type(part)) is not None for part in algs.methods_of(alg))
+    return all(_tableau(type(part)) is not None for part in alg.methods)
 
 
 def _tableau(alg: type[algs.AbstractAlgorithm]) -> ExplicitTableau | RosenbrockTableau | None:
@@ -32,7 +32,7 @@ def _tableau(alg: type[algs.AbstractAlgorithm]) -> ExplicitTableau | RosenbrockT
 
 def discrete_adjoint(bridge: Bridge, alg: algs.AbstractAlgorithm) -> int:
     """Handle of the `DiscreteAdjoint` of an algorithm."""
-    return bridge.call("discrete_adjoint", ",".join(str(_method(bridge, part)) for part in algs.methods_of(alg)))
+    return bridge.call("discrete_adjoint", ",".join(str(_method(bridge, part)) for part in alg.methods))
 
 
 def _method(bridge: Bridge, alg: algs.AbstractAlgorithm) -> int:

@@ -112,7 +112,7 @@ class JuliaEngine(AbstractEngine):
         return self._running
 
     def default_algorithm(self, prob: AbstractProblem) -> algs.AbstractAlgorithm:
-        return algs.DefaultSDEAlgorithm() if prob.is_stochastic else algs.DefaultODEAlgorithm()
+        return algs.default_algorithm(prob.kind)
 
     def prepare(self, prob: AbstractProblem, options: SolveOptions) -> RightHandSide:
         return prob.prepare(traced=options.compile is not False)
@@ -134,10 +134,10 @@ class JuliaEngine(AbstractEngine):
 
     def check(self, prob: AbstractProblem, alg: algs.AbstractAlgorithm, sensealg: AbstractSensealg | None) -> None:
         julia_source = prob.is_julia_source
-        reason = algs.refuse_algorithm("julia", alg) or algs.refuse_kind(
-            alg, stochastic=prob.is_stochastic, tspan=prob.tspan
-        )
-        if not reason and prob.is_stochastic:
+        reason = algs.refuse_algorithm("julia", alg) or algs.refuse_kind(alg, prob.kind, prob.tspan)
+        if not reason and prob.kind is algs.EquationKind.DELAY:
+            reason = "the julia engine has no equations with delays; use engine='embedded', which has them."
+        if not reason and prob.kind is algs.EquationKind.STOCHASTIC:
             reason = _refuse_stochastic(sensealg, julia_source=julia_source)
         if reason:
             raise UnsupportedError(reason)
@@ -302,7 +302,7 @@ def _check_step_size(spec: SolveSpec) -> bool:
             f"the julia engine takes no controller for equations with noise, not {spec.options.controller!r}; "
             "leave it out, or use engine='embedded'."
         )
-    if isinstance(spec.options.controller, PredictiveController) and not all(map(_iterates, algs.methods_of(spec.alg))):
+    if isinstance(spec.options.controller, PredictiveController) and not all(map(_iterates, spec.alg.methods)):
         raise UnsupportedError(
             "Julia's PredictiveController is for methods with Newton's iteration, whose effort it takes into account; "
             f"use PIController() with {spec.alg!r}, or no controller."

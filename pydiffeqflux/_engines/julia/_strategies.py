@@ -273,7 +273,7 @@ class Quadrature(Continuous[S]):
             )
         if self._checkpointing and mass_matrix:
             return f"{self.sensealg!r} cannot checkpoint with a mass matrix; leave checkpointing out."
-        if self._checkpointing and any(part.is_stiff for part in algs.methods_of(alg)):
+        if self._checkpointing and any(part.is_stiff for part in alg.methods):
             # SciMLSensitivity has no place for the solution of an implicit method among its pieces
             return (
                 f"{self.sensealg!r} cannot checkpoint {alg!r}, which is implicit; leave checkpointing out, or use "

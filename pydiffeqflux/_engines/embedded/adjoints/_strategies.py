@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from ...._algorithms import AbstractAlgorithm, AbstractStochasticAlgorithm, ReversibleHeun
+from ...._algorithms import AbstractAlgorithm, AbstractStochasticAlgorithm, EquationKind, ReversibleHeun
 from ...._errors import SolverError
 from ...._functions import RightHandSide
 from ...._sensealgs import (
@@ -34,14 +34,15 @@ class Strategy(AbstractStrategy[S]):
     """What the embedded engine does for one sensealg.
 
     Attributes:
-        stochastic: whether it is there for equations with noise.
+        kinds: the equations that it is there for.
     """
 
-    stochastic: bool = False
+    kinds: frozenset[EquationKind] = frozenset({EquationKind.ORDINARY})
 
     def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
-        if isinstance(alg, AbstractStochasticAlgorithm) and not self.stochastic:
-            return f"{self.sensealg!r} is for equations without noise; use ReverseDiffAdjoint()."
+        if alg.kind not in self.kinds:
+            what = "noise" if alg.kind is EquationKind.STOCHASTIC else "delays"
+            return f"{self.sensealg!r} is for equations without {what}; use ReverseDiffAdjoint()."
         if isinstance(alg, ReversibleHeun) and self.keep is Kept.CHECKPOINTS:
             return f"{self.sensealg!r} cannot make steps of {alg!r} again; use BacksolveAdjoint(), which undoes them."
         return ""
@@ -61,10 +62,13 @@ class Strategy(AbstractStrategy[S]):
         return None
 
 
+_ORDINARY_OR_NOISY = frozenset({EquationKind.ORDINARY, EquationKind.STOCHASTIC})
+
+
 class WithoutGradient(Strategy[Any]):
     """A solve without a sensealg."""
 
-    stochastic = True
+    kinds = frozenset(EquationKind)
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         raise SolverError("this solution was computed without a sensealg.", raw.retcode)
@@ -73,16 +77,23 @@ class WithoutGradient(Strategy[Any]):
 class Reverse(Strategy[ReverseDiffAdjoint]):
     """Along the graph of a taped solve, else chunk by chunk through the steps."""
 
-    stochastic = True
+    kinds = frozenset(EquationKind)
 
     def __init__(self, sensealg: ReverseDiffAdjoint) -> None:
         super().__init__(sensealg)
         self.keep = Kept.CHECKPOINTS if sensealg.checkpointing else Kept.STEPS
         self.repeats_draws = not sensealg.checkpointing  # steps that are made again draw others
 
+    def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
+        if alg.kind is EquationKind.DELAY and self.sensealg.checkpointing:
+            return f"{self.sensealg!r} cannot make steps again that read the past; use ReverseDiffAdjoint()."
+        return super().refuse(alg, mass_matrix=mass_matrix)
+
     def taped(self, alg: AbstractAlgorithm, rhs: RightHandSide) -> bool:
         if self.sensealg.checkpointing:
             return False
+        if rhs.delayed is not None:  # what was read from earlier steps is known to the graph
+            return True
         # what is something else each time is evaluated once
         return rhs.varies or isinstance(alg, ReversibleHeun) or _discrete.is_taped(rhs.numel, implicit=alg.is_stiff)
 
@@ -98,7 +109,8 @@ class Reverse(Strategy[ReverseDiffAdjoint]):
     def pull_back_with_graph(
         self, raw: RawSolution, times: Sequence[float], cotangents: Tensor, inputs: Sequence[Tensor]
     ) -> list[Tensor] | None:
-        if self.sensealg.checkpointing or isinstance(raw.spec.alg, ReversibleHeun):
+        one_time = isinstance(raw.spec.alg, ReversibleHeun) or raw.spec.rhs.delayed is not None
+        if self.sensealg.checkpointing or one_time:
             return None
         steps, rhs = raw.record.steps, raw.spec.rhs
         # steps that draw other numbers are others; one Newton iteration from a solution has its first derivative only
@@ -111,7 +123,7 @@ class Forward(Strategy[ForwardDiffSensitivity]):
     """Sensitivities carried along the steps."""
 
     keep = Kept.STEPS
-    stochastic = True
+    kinds = _ORDINARY_OR_NOISY
 
     def refuse(self, alg: AbstractAlgorithm, *, mass_matrix: bool) -> str:
         if isinstance(alg, ReversibleHeun):
@@ -147,7 +159,7 @@ class FromStates(Continuous[C]):
 class Interpolating(FromStates[InterpolatingAdjoint]):
     """The adjoint of states and parameters together."""
 
-    stochastic = True
+    kinds = _ORDINARY_OR_NOISY
 
     def pull_back(self, raw: RawSolution, times: Sequence[float], cotangents: Tensor) -> Gradients:
         if raw.spec.noise is not None:
@@ -177,7 +189,7 @@ class Backsolve(Continuous[BacksolveAdjoint]):
     """The state and its adjoint, both solved backwards."""
 
     keep = Kept.ENDS
-    stochastic = True
+    kinds = _ORDINARY_OR_NOISY
 
     def kept(self, alg: AbstractAlgorithm) -> Kept:
         # checkpoints that nobody reads are the times of steps only
