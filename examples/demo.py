@@ -9,6 +9,7 @@ import copy
 import time
 from pathlib import Path
 
+import B5_mackey_glass
 import demo_figures
 import torch
 from hudson_bay import LotkaVolterra, Model, Record, UniversalLotkaVolterra, adam, lbfgs, log_error
@@ -42,6 +43,7 @@ def main() -> None:
         demo_figures.phase_portrait(record, TRAINED, models),
         demo_figures.losses(stages, curve, list(models)),
         fit_neural_sde(record),
+        learn_delay(),
     ]
     print("\nFigures: " + ", ".join(map(str, figures)))
     print(f"Total time: {time.perf_counter() - start:.0f} s")
@@ -185,6 +187,12 @@ def fit_neural_sde(record: Record) -> Path:
     densities = [walk.log_prob(part.diff(dim=0)).sum(-1).mean().item() for part in (seen, unseen)]
     print(f"   {'random walk':34}{densities[0]:12.3f}{densities[1]:22.3f}")
     return demo_figures.noise(record, TRAINED, layer.simulate(record, paths=1000))
+
+
+def learn_delay() -> Path:
+    """Learn an equation with a delay, and the delay, from its values."""
+    print("\n6. A neural delay equation: a network of u(t) and u(t - τ), and τ, learn the Mackey-Glass equation")
+    return B5_mackey_glass.learn(iterations=200)
 
 
 def _estimates(model: Model) -> tuple[str, ...]:

@@ -40,7 +40,11 @@ def differentiable_evaluate(
         u = rhs.space.to_user(engine.evaluate(raw, values, derivative))
     else:
         u = _Evaluated.apply(engine, raw, values, derivative, started(rhs, u0, times), *rhs.owners)
-    return moved_with(rhs, u, at) if at.requires_grad else u
+    if not at.requires_grad:
+        return u
+    # f of a delay equation reads what was solved before, which the dense output has
+    slopes = None if rhs.delayed is None else lambda: engine.evaluate(raw, values, 1)
+    return moved_with(rhs, u, at, slopes=slopes)
 
 
 NO_SECOND_TIME_DERIVATIVES = "time derivatives of a solution have no gradient; evaluate f(sol(t), p, t) in their place."

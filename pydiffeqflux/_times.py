@@ -83,7 +83,14 @@ def _differentiable(saveat: Any) -> Tensor | None:
     return saveat if isinstance(saveat, Tensor) and saveat.requires_grad else None
 
 
-def moved_with(rhs: RightHandSide, u: Tensor, times: Tensor, *, backwards: bool = False) -> Tensor:
+def moved_with(
+    rhs: RightHandSide,
+    u: Tensor,
+    times: Tensor,
+    *,
+    backwards: bool = False,
+    slopes: Callable[[], Tensor] | None = None,
+) -> Tensor:
     """The states `u` at `times`, connected to the times: they are solutions, so `f` is their derivative.
 
     Arguments:
@@ -91,17 +98,18 @@ def moved_with(rhs: RightHandSide, u: Tensor, times: Tensor, *, backwards: bool 
         u: states `(T, *shape)`, in the user's form.
         times: shape `(T,)`.
         backwards: whether `u` stays where it is and the solution through it moves, as where `t0` is moved.
+        slopes: the derivatives, where `f` cannot be asked for them.
     """
     if rhs.varies:
         raise GradientError("f returns something else each time, so times have no gradient; detach them.")
     sign = -1.0 if backwards else 1.0
 
-    def slopes() -> Tensor:
+    def from_f() -> Tensor:
         assert not isinstance(rhs, SourceRightHandSide)
         states = [rhs.space.to_real(x) for x in u.detach().unbind()]
         return torch.stack([sign * rhs(x.clone(), float(t)) for x, t in zip(states, times.detach(), strict=True)])
 
-    return _Moved.apply(u, times, slopes, rhs)
+    return _Moved.apply(u, times, slopes or from_f, rhs)
 
 
 class _Moved(torch.autograd.Function):

@@ -210,3 +210,10 @@ def test_second_derivatives_are_refused():
     (first,) = torch.autograd.grad(sol.u[-1].sum(), p, create_graph=True)
     with pytest.raises(de.GradientError, match="second derivatives"):
         first.backward()
+
+
+def test_times_of_the_dense_output_have_a_gradient():
+    sol = solve(de.DDEProblem(lambda u, h, p, t: -h(p, t - 1.0), tensor([1.0]), 1.0, (0.0, 2.5)), **TOL)
+    t = tensor(1.7, grad=True)
+    sol(t).sum().backward()
+    assert t.grad.item() == pytest.approx(sol(1.7, derivative=1).item(), rel=1e-12)
