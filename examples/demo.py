@@ -192,7 +192,7 @@ def fit_neural_sde(record: Record) -> Path:
 def learn_delay() -> Path:
     """Learn an equation with a delay, and the delay, from its values."""
     print("\n6. A neural delay equation: a network of u(t) and u(t - τ), and τ, learn the Mackey-Glass equation")
-    return B5_mackey_glass.learn(iterations=200)
+    return B5_mackey_glass.learn(iterations=300)
 
 
 def _estimates(model: Model) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def test_every_exported_algorithm_is_in_the_catalogue():
     exported = {cls for cls in vars(de).values() if isinstance(cls, type) and issubclass(cls, de.AbstractAlgorithm)}
     others = {
         de.AbstractAlgorithm, de.AbstractExplicitRK, de.AutoAlgSwitch, de.DefaultODEAlgorithm, de.JuliaAlgorithm,
-        de.AbstractStochasticAlgorithm, de.DefaultSDEAlgorithm,
+        de.AbstractStochasticAlgorithm, de.DefaultSDEAlgorithm, de.MethodOfSteps,
     }  # fmt: skip
     assert exported - others == {*ALL, *algs.stochastic_algorithms()}
 
