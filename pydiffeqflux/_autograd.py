@@ -121,12 +121,15 @@ def _pull_back(ctx: Any, times: Sequence[float], cotangents: Tensor) -> list[Ten
         )
     rhs = raw.spec.rhs
     rhs.check_unmodified()
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() and rhs.start is None and not rhs.space.hides:
         gradients = ctx.engine.differentiable_adjoint(raw, times, rhs.space.to_real(cotangents), ctx.inputs)
         if gradients is not None:
             return [g if wanted else None for g, wanted in zip(gradients, needed, strict=True)]
     with torch.no_grad(), _own_words():
         du0, dp = ctx.engine.adjoint(raw, times, rhs.space.to_real(cotangents.detach()).contiguous())
+        if rhs.start is not None:
+            du0, from_start = rhs.start.pull_back(du0)
+            dp = [g + more for g, more in zip(dp, from_start, strict=True)]
         gradients = [
             g.to(x.dtype) if wanted else None
             for g, x, wanted in zip((rhs.space.to_user(du0), *dp), ctx.inputs, needed, strict=True)

@@ -64,6 +64,14 @@ class SolveOptions:
         times = {*self.tstops, *self.d_discontinuities, *(self.saveat or () if saved else ())} - {t0}
         return sorted(times, reverse=any(t < t0 for t in times))
 
+    def first_time(self, tspan: tuple[float, float], dtype: torch.dtype) -> float:
+        """The start, or the first time after it that can be told from it, where `f` is discontinuous there."""
+        t0, t1 = tspan
+        if t0 not in {*self.tstops, *self.d_discontinuities}:
+            return t0
+        kind = np.float32 if dtype == torch.float32 else np.float64
+        return float(np.nextafter(kind(t0), kind(t1)))
+
 
 def check_tolerance(name: str, value: Any, u0: Tensor) -> float | Tensor:
     """A tolerance as a number, or as a tensor that broadcasts against the state."""

@@ -16,6 +16,8 @@ from ._controllers import AbstractController
 from ._eager import eager
 from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select_engine
 from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning, UnsupportedError
+from ._functions import RightHandSide, start_consistently
+from ._initialization import AbstractInitialization, CheckInit
 from ._options import SolveOptions, check_positive, check_saveat, check_stops, check_tolerance, with_ends
 from ._problems import AbstractProblem, refuse_transforms
 from ._sensealgs import AbstractSensealg
@@ -50,6 +52,7 @@ def solve(
     engine: EngineName = "auto",
     compile: bool | None = None,
     seed: int | None = None,
+    initializealg: AbstractInitialization | None = None,
     progress: bool = False,
     verbose: bool = True,
 ) -> Solution:
@@ -98,6 +101,9 @@ def solve(
         seed: for a problem with noise, a non-negative whole number that its path is drawn from: the same number, the
             same solution, bit by bit on the same machine. `None` takes that of the problem, or draws one from torch's
             generator. The path is `Solution.noise`.
+        initializealg: for problems with algebraic equations (a [`DAEProblem`][], a singular mass matrix), what to do
+            where initial values violate them: [`CheckInit`][], the default, refuses them, [`BrownFullBasicInit`][] and
+            [`ShampineCollocationInit`][] find others.
         progress: whether to show a progress bar.
         verbose: whether a solve that fails warns ([`SolveWarning`][]).
 
@@ -176,7 +182,7 @@ def solve(
     algorithm = chosen.default_algorithm(prob) if alg is None else alg
     with _autograd_available():
         times = given_times(prob, saveat)
-        spec = _specify(prob, algorithm, sensealg, options, chosen, times, seed)
+        spec = _specify(prob, algorithm, sensealg, options, chosen, times, seed, initializealg)
         raw, u = differentiable_solve(chosen, spec, prob.u0, times)
     if not raw.retcode.success and verbose:
         warnings.warn(_failure(raw), SolveWarning, stacklevel=3)
@@ -194,9 +200,14 @@ def _specify(
     engine: AbstractEngine,
     times: GivenTimes,
     seed: int | None,
+    initializealg: AbstractInitialization | None,
 ) -> SolveSpec:
-    """The right-hand side and its noise, and the sensealg if a gradient can follow."""
+    """The right-hand side, where it starts and its noise, and the sensealg if a gradient can follow."""
     rhs = engine.prepare(prob, options)
+    if initializealg is not None or prob.needs_mass_matrix:
+        _start(prob, rhs, options, initializealg)
+    abstol, reltol = rhs.space.tolerances(options.abstol, options.reltol)
+    options = replace(options, abstol=abstol, reltol=reltol)
     rhs.u0_requires_grad |= times.start is not None  # the solution moves with it as it does with u0
     fixed = None if options.adaptive and alg.is_adaptive else options.dt
     spec = SolveSpec(rhs, prob.tspan, alg, None, options, prob.path(rhs, seed, fixed, options))
@@ -205,6 +216,25 @@ def _specify(
     if rhs.u0_requires_grad or rhs.parameters:
         rhs.check_connected()
     return replace(spec, sensealg=engine.default_sensealg(spec) if sensealg is None else sensealg)
+
+
+def _start(
+    prob: AbstractProblem, rhs: RightHandSide, options: SolveOptions, choice: AbstractInitialization | None
+) -> None:
+    """Let a problem with algebraic equations start where these hold."""
+    if choice is not None and not isinstance(choice, AbstractInitialization):
+        raise InvalidOptionError(f"initializealg must be CheckInit() or another choice of that kind, not {choice!r}.")
+    if not prob.needs_mass_matrix:
+        raise InvalidOptionError(
+            f"initializealg is for algebraic equations, which this {type(prob).__name__} has none of; leave it out."
+        )
+    if prob.is_julia_source:  # Julia checks it
+        if choice is not None and not isinstance(choice, CheckInit):
+            raise UnsupportedError("a JuliaSource takes CheckInit() only; write f as a torch function.")
+        return
+    rhs.start = start_consistently(
+        rhs, choice or CheckInit(), options.first_time(prob.tspan, rhs.dtype), options.abstol, options.reltol
+    )
 
 
 @contextmanager

@@ -20,6 +20,8 @@ Base.copy(x::Tolerances) = Tolerances(copy(x.values))
 Base.inv(x::Tolerances) = inv.(x.values)
 Base.Float64(x::Tolerances) = Float64(minimum(x.values))
 Base.Float32(x::Tolerances) = Float32(minimum(x.values))
+# residuals of initial values are compared with it
+Base.isless(x::Tolerances, y::Real) = isless(minimum(x.values), y)
 
 "The tolerances of `n` components at an address, or the same number for all of them."
 tolerances(::Type{T}, number, address, n) where {T} =

@@ -7,6 +7,7 @@
 """
 
 from ._checked_function import CheckedFunction as CheckedFunction
+from ._consistent_start import start_consistently as start_consistently
 from ._delayed import Delayed as Delayed
 from ._delayed import Lags as Lags
 from ._derivatives import CannotMapError as CannotMapError
@@ -22,6 +23,7 @@ from ._nesting import leaves as leaves
 from ._nesting import map_leaves as map_leaves
 from ._nesting import replace_leaves as replace_leaves
 from ._prepare import prepare_delayed as prepare_delayed
+from ._prepare import prepare_implicit as prepare_implicit
 from ._prepare import prepare_right_hand_side as prepare_right_hand_side
 from ._pure import PureFunction as PureFunction
 from ._pure import Snapshot as Snapshot

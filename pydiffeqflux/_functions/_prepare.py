@@ -16,6 +16,7 @@ from ._derivatives import graph_leaves
 from ._diffusion import Diffusion
 from ._evaluation import AbstractEvaluation, AutocastEvaluation, DirectEvaluation, TracedEvaluation
 from ._history import AbstractHistory
+from ._implicit import ImplicitSpace, check_residual, equations_of, find_differential, mass_of, semi_explicit
 from ._parameters import Parameters
 from ._pure import Snapshot
 from ._reachable import reachable_tensors
@@ -100,6 +101,46 @@ def prepare_delayed(
         rhs = preparation.direct(connection)
         rhs.nf = nf
     rhs.delayed = delayed
+    return rhs
+
+
+def prepare_implicit(
+    function: Callable[..., Any],
+    du0: Tensor,
+    u0: Tensor,
+    tspan: tuple[float, float],
+    p: Any,
+    differential: tuple[int, ...] | None,
+    *,
+    traced: bool = False,
+) -> RightHandSide:
+    """The right-hand side of an implicit equation, as that of one with a mass matrix.
+
+    Arguments:
+        function: the user's residual `f(du, u, p, t)`.
+        du0: the initial derivative.
+        u0: the initial state, checked.
+        tspan: start and end time.
+        p: the parameters.
+        differential: the elements of u whose derivatives occur, `None` to find them.
+        traced: as in `prepare_right_hand_side`.
+
+    Raises:
+        RightHandSideError: `f` returned something that is not a residual.
+        InvalidProblemError: no derivative occurs in it.
+    """
+    time = StateSpace.of(u0).time(tspan[0])
+    if differential is None:
+        differential = find_differential(function, du0, u0, p, time)
+    else:
+        check_residual(function(du0.detach().clone(), u0.detach().clone(), p, time), u0)
+    places = list(differential)
+    start = torch.cat([u0.reshape(-1), du0.reshape(-1)[places].to(u0)])
+    mass = mass_of(u0.numel(), differential, u0.detach())
+    explicit = semi_explicit(function, u0.shape, differential)
+    rhs = prepare_right_hand_side(explicit, start, tspan, p, mass, traced=traced)
+    rhs.space = ImplicitSpace.around(u0, differential)
+    rhs.equations = equations_of(u0.numel(), differential)
     return rhs
 
 

@@ -11,6 +11,7 @@ from ._checked_function import CheckedFunction
 from ._delayed import Delayed
 from ._derivatives import batched_vjp, directional_derivative, graph_nodes, made_after, pull_back
 from ._diffusion import Diffusion
+from ._start import Start
 
 
 class RightHandSide(CheckedFunction):
@@ -20,6 +21,8 @@ class RightHandSide(CheckedFunction):
         mass_matrix: that of the problem.
         diffusion: what multiplies the noise, `None` where there is none.
         delayed: what reads the past, `None` where it is not read.
+        equations: for each row what the user calls it, `None` where these are the rows of `f` itself.
+        start: how the initial values were found, `None` where they are those that were given.
         njac: Jacobians so far.
         time_by_differences: set where autograd does not see how `f` depends on time.
     """
@@ -27,6 +30,8 @@ class RightHandSide(CheckedFunction):
     mass_matrix: Tensor | None = None
     diffusion: Diffusion | None = None
     delayed: Delayed | None = None
+    equations: tuple[int | None, ...] | None = None
+    start: Start | None = None
     njac: int = 0
     time_by_differences: bool = False
     _eye: Tensor | None = None

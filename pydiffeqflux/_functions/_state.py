@@ -46,6 +46,15 @@ class StateSpace:
         """A state of the user's as a real one."""
         return torch.view_as_real(u.resolve_conj()) if u.is_complex() else u
 
+    @property
+    def hides(self) -> bool:
+        """Whether there is more in a state than the user sees."""
+        return False
+
+    def tolerances(self, abstol: float | Tensor, reltol: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """Tolerances for states of the user's as those for states of the engines."""
+        return abstol, reltol
+
     def time(self, t: float | Tensor) -> Tensor:
         """`t` as the 0-d tensor that user functions receive."""
         return t if isinstance(t, Tensor) else torch.full((), t, dtype=self.dtype, device=self.device)

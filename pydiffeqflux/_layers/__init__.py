@@ -1,5 +1,7 @@
 """Layers for networks: modules whose forward pass solves a differential equation."""
 
+from ._neural_dae import NeuralDAE as NeuralDAE
+from ._neural_dae import NeuralODEMM as NeuralODEMM
 from ._neural_dde import NeuralCDDE as NeuralCDDE
 from ._neural_ode import NeuralODE as NeuralODE
 from ._neural_sde import NeuralDSDE as NeuralDSDE

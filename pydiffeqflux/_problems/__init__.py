@@ -2,6 +2,7 @@
 
 from ._base import AbstractProblem as AbstractProblem
 from ._checks import refuse_transforms as refuse_transforms
+from ._dae import DAEProblem as DAEProblem
 from ._dde import DDEProblem as DDEProblem
 from ._ode import ODEProblem as ODEProblem
 from ._remake import remake as remake

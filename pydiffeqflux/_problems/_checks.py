@@ -90,8 +90,8 @@ def refuse_transforms() -> None:
         )
 
 
-def as_state(u0: Any) -> Tensor:
-    """An initial state as a tensor."""
+def as_state(u0: Any, name: str = "u0") -> Tensor:
+    """An initial state as a tensor; the problem calls it `name`."""
     refuse_transforms()
     if isinstance(u0, Tensor):
         state = u0
@@ -99,8 +99,8 @@ def as_state(u0: Any) -> Tensor:
         state = torch.from_numpy(np.array(u0))
     elif isinstance(u0, list | tuple) and any(isinstance(part, Tensor) for part in u0):
         raise InvalidProblemError(
-            f"u0 is a {type(u0).__name__} of tensors; a state is one tensor, so pass torch.stack(u0) or torch.cat(u0) "
-            "and take it apart in f."
+            f"{name} is a {type(u0).__name__} of tensors; a state is one tensor, so pass torch.stack(u0) or "
+            "torch.cat(u0) and take it apart in f."
         )
     else:
         try:
@@ -108,19 +108,19 @@ def as_state(u0: Any) -> Tensor:
         except ValueError:
             array = np.asarray(None)
         if array.dtype.kind not in "iufc":
-            raise InvalidProblemError(f"u0 must be a tensor, an array, or numbers, not {type(u0).__name__}.")
+            raise InvalidProblemError(f"{name} must be a tensor, an array, or numbers, not {type(u0).__name__}.")
         state = torch.from_numpy(np.array(array, dtype=np.complex128 if array.dtype.kind == "c" else np.float64))
     if state.dtype not in STATE_DTYPES:
         raise InvalidProblemError(
-            f"u0 has dtype {state.dtype}; a state must be float32, float64, complex64 or complex128. "
+            f"{name} has dtype {state.dtype}; a state must be float32, float64, complex64 or complex128. "
             "Convert it, for example with u0.double()."
         )
     if state.layout is not torch.strided:
-        raise InvalidProblemError(f"u0 must be a dense tensor, not {state.layout}; use u0.to_dense().")
+        raise InvalidProblemError(f"{name} must be a dense tensor, not {state.layout}; use u0.to_dense().")
     if state.numel() == 0:
-        raise InvalidProblemError("u0 is empty; a state needs at least one element.")
+        raise InvalidProblemError(f"{name} is empty; a state needs at least one element.")
     if not bool(torch.isfinite(state.detach()).all()):
-        raise InvalidProblemError("u0 has values that are NaN or infinite; give a finite initial state.")
+        raise InvalidProblemError(f"{name} has values that are NaN or infinite; give a finite initial state.")
     return outside_inference_mode(state)
 
 

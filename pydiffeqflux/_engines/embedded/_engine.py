@@ -1,7 +1,6 @@
 """The embedded engine: pure PyTorch, on any device."""
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -24,12 +23,11 @@ from .._noise import check_noise
 from .._step_size import is_adaptive
 from .._strategy import Kept, check_randomness
 from ._integrator import Integrator
-from ._mass_matrix import check_consistent
 from ._methods import can_watch_stability, make_method
 from ._norm import ErrorNorm
 from ._problem_rhs import ProblemRhs
 from ._record import Record
-from ._sides import sides_of, within
+from ._sides import sides_of
 from ._step import Method, Step
 from ._trajectory import CheckpointedTrajectory, Trajectory
 from .adjoints import can_go_forward, strategy_of
@@ -87,14 +85,10 @@ class EmbeddedEngine(AbstractEngine):
 
     def solve(self, spec: SolveSpec) -> RawSolution:
         spec = spec.with_concrete_algorithm(large=algs.KenCarp4())
-        rhs, options, t0, strategy = spec.rhs, spec.options, spec.tspan[0], strategy_of(spec.sensealg)
+        rhs, options, strategy = spec.rhs, spec.options, strategy_of(spec.sensealg)
         check_randomness(spec, strategy)
         taped = strategy.taped(spec.alg, rhs)
         problem = ProblemRhs(rhs, taped=taped)
-        if rhs.mass_matrix is not None:
-            with torch.no_grad():
-                k0 = within(problem, sides_of(spec).window(*spec.tspan, math.nan))(rhs.u0, t0)
-                check_consistent(rhs, k0, options)
         u0 = rhs.u0.detach().requires_grad_(taped)
         norm = ErrorNorm(options.abstol, options.reltol, steers=options.adaptive)
         sides, stops = sides_of(spec), _stops(spec)
