@@ -99,7 +99,7 @@ class RightHandSide(CheckedFunction):
         with torch.enable_grad():
             x = u if create_graph and u.requires_grad else u.detach().requires_grad_()
             time = self.time(t).requires_grad_(time_derivative)
-            if create_graph and x is u:
+            if time_derivative and create_graph and x is u:
                 time = made_after(u, time)
             k = self(x, time)
             unit = self.identity.view(self.numel, *self.shape)

@@ -225,7 +225,7 @@ class _Tracer:
         checks.refusal = checks.refusal or _refuse_graph(snapshot.function.graph)
         snapshot.function.adopt_roles(snapshot.inputs, [x for x in leaves(arguments) if isinstance(x, Tensor)])
         self._checks[snapshot.function] = checks
-        self._find = torch._dynamo.run(self._call)
+        self._find = _looking_up(self._call)
         return checks.refusal or snapshot
 
     def _trace(self, function: Callable[..., Any], arguments: tuple[Any, ...], checks: Checks) -> Snapshot | None:
@@ -234,6 +234,23 @@ class _Tracer:
         )
         with _disable_current_modes():
             return compiled(function, arguments)
+
+
+def _looking_up(call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call` with what was traced of it before in its place, and nothing traced, as by `torch._dynamo.run`.
+
+    That has to see to many things on each call, which takes a third of the look-up of a small function.
+    """
+    from torch._C._dynamo.eval_frame import set_eval_frame
+
+    def look_up(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        before = set_eval_frame(False)
+        try:
+            return call(function, arguments)
+        finally:
+            set_eval_frame(before)
+
+    return look_up
 
 
 def _keep(graph: GraphModule, example_inputs: Sequence[Any]) -> Callable[..., tuple[Snapshot]]:

@@ -73,7 +73,7 @@ def test_robertson_as_an_implicit_equation_with_a_mass_matrix_and_as_an_ordinary
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("alg", [de.Rodas5P(), de.Rodas4(), None], ids=repr)
+@pytest.mark.parametrize("alg", [de.Rodas5P(), None], ids=repr)
 def test_the_residual_vanishes_at_every_save_point(engine, alg):
     angle = 1.0
     start = [math.sin(angle), -math.cos(angle), 0.0, 0.0, 9.81 * math.cos(angle)]
