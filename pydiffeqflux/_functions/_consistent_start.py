@@ -47,17 +47,20 @@ def start_consistently(
     if not bool(null.any()):
         return None
     algebra = _Algebra(rhs, t0, matrix, left[:, null], right[null].T)
-    if isinstance(choice, ShampineCollocationInit):
-        span = abs(rhs.tspan[1] - rhs.tspan[0])
-        default = span * (1e-8 if rhs.dtype == torch.float64 else 1e-4)
-        start: Start | None = _EulerStep(algebra, choice.initdt or default)
-    elif isinstance(choice, BrownFullBasicInit):
-        start = _Solved(algebra)
-    else:
-        assert isinstance(choice, CheckInit)
-        start = None
-        allowed = _largest(abstol) + _largest(reltol) * float(rhs.u0.abs().max())
-        algebra.check(allowed)
+    if isinstance(choice, CheckInit):
+        algebra.check(_largest(abstol) + _largest(reltol) * float(rhs.u0.abs().max()))
+        algebra.check_index()
+        return None
+    try:
+        if isinstance(choice, BrownFullBasicInit):
+            start: Start = _Solved(algebra)
+        else:
+            assert isinstance(choice, ShampineCollocationInit)
+            span = abs(rhs.tspan[1] - rhs.tspan[0])
+            start = _EulerStep(algebra, choice.initdt or span * (1e-8 if rhs.dtype == torch.float64 else 1e-4))
+    except InvalidProblemError:
+        algebra.check_index()  # which may be why
+        raise
     algebra.check_index()
     return start
 

@@ -259,6 +259,15 @@ def test_what_is_refused(message):
     assert de.solve(de.DAEProblem(residual, [-1.0, 0.0], [1.0, 1.0], (0.0, 1.0))).retcode.success
 
 
+@pytest.mark.parametrize("choice", [de.BrownFullBasicInit(), de.ShampineCollocationInit()], ids=repr)
+def test_an_index_above_1_is_refused_where_a_start_is_sought(choice):
+    def f(du, u, p, t):
+        return torch.stack([du[0] - u[1], du[1] + u[2] * u[0], u[0] ** 2 - 1])
+
+    with pytest.raises(de.InvalidProblemError, match="the index is above 1"):
+        de.solve(de.DAEProblem(f, [0.0] * 3, [1.5, 0.0, 0.0], (0.0, 1.0)), initializealg=choice)
+
+
 def test_residuals_and_options_of_the_wrong_kind():
     with pytest.raises(de.RightHandSideError, match="as many equations as variables"):
         de.solve(de.DAEProblem(lambda du, u, p, t: du[:1], [0.0, 0.0], [1.0, 1.0], (0.0, 1.0)))

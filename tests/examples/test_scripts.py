@@ -14,6 +14,7 @@ SHORT = {
     "B4_delay_lotka_volterra": ("--iterations", "5"),
     "B5_mackey_glass": ("--iterations", "5"),
     "B6_influenza": ("--iterations", "5"),
+    "B7_robertson_constraint": ("--iterations", "5"),
     "B2_latent_sde_lorenz": ("--iterations", "5"),
     "B3_sde_hare_lynx": ("--iterations", "20"),
 }
