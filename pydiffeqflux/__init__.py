@@ -112,12 +112,16 @@ from ._initialization import CheckInit as CheckInit
 from ._initialization import ShampineCollocationInit as ShampineCollocationInit
 from ._inspection import julia_source as julia_source
 from ._julia_source import JuliaSource as JuliaSource
+from ._layers import FFJORD as FFJORD
+from ._layers import ConcatSquashLinear as ConcatSquashLinear
+from ._layers import FlowResult as FlowResult
 from ._layers import NeuralCDDE as NeuralCDDE
 from ._layers import NeuralDAE as NeuralDAE
 from ._layers import NeuralDSDE as NeuralDSDE
 from ._layers import NeuralODE as NeuralODE
 from ._layers import NeuralODEMM as NeuralODEMM
 from ._layers import NeuralSDE as NeuralSDE
+from ._layers import TimeSequential as TimeSequential
 from ._lux import LuxNetwork as LuxNetwork
 from ._lux import to_lux as to_lux
 from ._noise import BrownianPath as BrownianPath

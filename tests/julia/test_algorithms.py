@@ -5,18 +5,11 @@ import torch
 from problems import lorenz, slope, smooth, smooth_solution, tensor
 
 import pydiffeqflux as de
-from pydiffeqflux import _algorithms
+from pydiffeqflux._algorithms import algorithms_of
 from pydiffeqflux._engines.julia._bridge import start
 
 pytestmark = [pytest.mark.julia, pytest.mark.slow]
-CLASSES = [
-    cls
-    for name, cls in sorted(vars(_algorithms).items())
-    if isinstance(cls, type)
-    and issubclass(cls, de.AbstractAlgorithm)
-    and not name.startswith("Abstract")
-    and cls not in (de.AutoAlgSwitch, de.DefaultODEAlgorithm, de.JuliaAlgorithm)
-]
+CLASSES = algorithms_of("julia")
 # a damped rotation
 SOURCE = de.JuliaSource("(du, u, p, t) -> (du[1] = -u[1] + 2u[2]; du[2] = -2u[1] - u[2]; nothing)")
 

@@ -125,7 +125,7 @@ def test_a_module_with_its_own_parameters_gets_the_gradients_of_parameters_passe
         lambda u, p, t: functional_call(frozen, p, (u, t)), u0, (0.0, 1.0), dict(zip(names, values, strict=True))
     )
     passed = de.solve(prob, de.Tsit5(), **options).u
-    # the same operations on the same numbers
-    assert torch.equal(own, passed)
+    # the same operations on the same numbers; compiled they may be contracted otherwise
+    assert torch.allclose(own, passed, rtol=0.0 if engine == "embedded" else 1e-13, atol=0.0)
     for g, h in zip(found, torch.autograd.grad((passed**3).sum(), values), strict=True):
         assert torch.allclose(g, h, rtol=1e-12, atol=1e-13)
