@@ -146,7 +146,8 @@ class FFJORD(nn.Module):
         if self.basedist is not None:
             z = self.basedist.sample(torch.Size([count])).to(like)
         else:
-            z = torch.randn(count, dim, generator=_generator(seed, like), dtype=like.dtype, device=like.device)
+            generator = _generator(None if seed is None else as_seed(seed), like)
+            z = torch.randn(count, dim, generator=generator, dtype=like.dtype, device=like.device)
         return self.inverse(z, **kwargs)
 
     def extra_repr(self) -> str:
@@ -169,7 +170,7 @@ class FFJORD(nn.Module):
                 "them apart."
             )
         d = x.shape[1]
-        vectors = self._vectors(x, seed)
+        vectors = self._vectors(x, None if seed is None else as_seed(seed))
         zeros = x.new_zeros(len(x), 3 if self.regularize else 1)
         augmented = _Augmented(self._current(), d, regularize=self.regularize)
         prob = ODEProblem(augmented, torch.cat([x, zeros], dim=1), tspan, vectors)
@@ -197,7 +198,7 @@ class FFJORD(nn.Module):
 
 
 def _generator(seed: int | None, like: Tensor) -> torch.Generator | None:
-    return None if seed is None else torch.Generator(like.device).manual_seed(as_seed(seed))
+    return None if seed is None else torch.Generator(like.device).manual_seed(seed)
 
 
 class _Augmented(nn.Module):

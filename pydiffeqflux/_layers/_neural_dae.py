@@ -33,7 +33,7 @@ class _ConstrainedLayer(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(model, nn.Module):
-            raise InvalidProblemError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
+            raise InvalidProblemError(f"model must be an nn.Module, not {type(model).__name__}.")
         if not callable(constraints):
             raise InvalidProblemError(
                 f"the constraints must be a function constraints(u, p, t), not {type(constraints).__name__}."

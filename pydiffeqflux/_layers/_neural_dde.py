@@ -57,7 +57,7 @@ class NeuralCDDE(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(model, nn.Module):
-            raise InvalidProblemError(f"model must be a torch.nn.Module, not {type(model).__name__}.")
+            raise InvalidProblemError(f"model must be an nn.Module, not {type(model).__name__}.")
         if not lags:
             raise InvalidProblemError("a NeuralCDDE needs at least one lag; without delays it is a NeuralODE.")
         self.model = model

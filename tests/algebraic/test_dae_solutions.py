@@ -247,7 +247,7 @@ REFUSED = {
         ),
         initializealg=de.BrownFullBasicInit(),
     ),
-    "model must be a torch.nn.Module": lambda: de.NeuralODEMM(residual, residual, (0.0, 1.0), torch.eye(2)),
+    "model must be an nn.Module": lambda: de.NeuralODEMM(residual, residual, (0.0, 1.0), torch.eye(2)),
     "the constraints must be a function": lambda: de.NeuralDAE(torch.nn.Linear(2, 1), 1.0, (0.0, 1.0), [True]),
 }
 

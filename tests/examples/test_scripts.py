@@ -15,6 +15,7 @@ SHORT = {
     "B5_mackey_glass": ("--iterations", "5"),
     "B6_influenza": ("--iterations", "5"),
     "B7_robertson_constraint": ("--iterations", "5"),
+    "B8_ffjord": ("--iterations", "3"),
     "B2_latent_sde_lorenz": ("--iterations", "5"),
     "B3_sde_hare_lynx": ("--iterations", "20"),
 }
