@@ -34,7 +34,7 @@ def main() -> None:
     solutions: list[de.Solution] = []
     for name, alg in algorithms.items():
         start = time.perf_counter()
-        sol = de.solve(prob, alg, abstol=abstol, reltol=1e-6, maxiters=2000, verbose=False)
+        sol = de.solve(prob, alg, abstol=abstol, reltol=1e-6, maxiters=2000, throw=False, verbose=False)
         seconds = time.perf_counter() - start
         print(f"{name}: {sol.retcode.name} at t = {sol.t[-1].item():.4g}, ", end="")
         print(f"{sol.stats.naccept} steps, {sol.stats.njac} Jacobians, {seconds:.2f} s")

@@ -106,6 +106,7 @@ def there_and_back(u0: Tensor, p: Tensor, end: float, tolerance: float) -> str:
         abstol=tolerance,
         reltol=tolerance,
         maxiters=STEPS,
+        throw=False,
         verbose=False,
     )
     if not back.retcode.success:

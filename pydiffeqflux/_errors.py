@@ -1,5 +1,7 @@
 """Every exception and warning that pydiffeqflux raises on purpose."""
 
+from typing import Any
+
 from ._retcode import ReturnCode
 
 
@@ -35,15 +37,17 @@ class EngineUnavailableError(DiffEqError, RuntimeError):
 
 
 class SolverError(DiffEqError, RuntimeError):
-    """A solve did not succeed and its result was needed.
+    """A solve did not succeed, or its result was needed.
 
     Attributes:
         retcode: the [`ReturnCode`][pydiffeqflux.ReturnCode] of the solve.
+        solution: what was solved before, a [`Solution`][pydiffeqflux.Solution]; `None` where it is at hand.
     """
 
-    def __init__(self, message: str, retcode: ReturnCode) -> None:
+    def __init__(self, message: str, retcode: ReturnCode, solution: Any = None) -> None:
         super().__init__(message)
         self.retcode = retcode
+        self.solution = solution
 
 
 class JuliaError(DiffEqError, RuntimeError):
@@ -67,7 +71,7 @@ class JuliaWarning(UserWarning):
 
 
 class SolveWarning(UserWarning):
-    """A solve ended early; the message names the return code and a remedy."""
+    """A solve that was asked not to raise ended early; the message names the return code and a remedy."""
 
 
 class GradientWarning(UserWarning):

@@ -31,7 +31,7 @@ class Solution:
         t: saved times, shape `(T,)`, real, of the precision and on the device of `u0`.
         u: saved states, shape `(T, *u0.shape)`. A tensor connected to u0, p and the parameters of the model, or an
             array where `u0` was not a tensor.
-        retcode: how the solve ended. A solve that failed holds what was saved before.
+        retcode: how the solve ended. One that failed (`throw=False`) holds what was saved before.
         stats: numbers of evaluations, steps, Jacobians and factorisations.
         alg: the algorithm.
         sensealg: the sensitivity algorithm that a backward pass uses, `None` where no gradient was asked for.
@@ -117,7 +117,8 @@ class Solution:
             SolverError: it did not; the message names the return code and a remedy.
         """
         if not self.retcode.success:
-            raise SolverError(f"the solve ended with {self.retcode.name}: {self.retcode.remedy}.", self.retcode)
+            message = f"the solve ended with {self.retcode.name}: {self.retcode.remedy}."
+            raise SolverError(message, self.retcode, self)
         return self
 
     def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "Axes":

@@ -15,7 +15,7 @@ from ._autograd import differentiable_solve
 from ._controllers import AbstractController
 from ._eager import eager
 from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select_engine
-from ._errors import InvalidOptionError, InvalidProblemError, SolveWarning, UnsupportedError
+from ._errors import InvalidOptionError, InvalidProblemError, SolverError, SolveWarning, UnsupportedError
 from ._functions import RightHandSide, start_consistently
 from ._initialization import AbstractInitialization, CheckInit
 from ._options import SolveOptions, check_positive, check_saveat, check_stops, check_tolerance, with_ends
@@ -54,6 +54,7 @@ def solve(
     seed: int | None = None,
     initializealg: AbstractInitialization | None = None,
     progress: bool = False,
+    throw: bool = True,
     verbose: bool = True,
 ) -> Solution:
     """Solve a differential equation, differentiably.
@@ -105,16 +106,19 @@ def solve(
             where initial values violate them: [`CheckInit`][], the default, refuses them, [`BrownFullBasicInit`][] and
             [`ShampineCollocationInit`][] find others.
         progress: whether to show a progress bar.
-        verbose: whether a solve that fails warns ([`SolveWarning`][]).
+        throw: whether a solve that fails raises [`SolverError`][], whose `solution` holds what was solved before. With
+            `False` that is returned; look at its `retcode`.
+        verbose: whether a solve that fails and does not raise warns ([`SolveWarning`][]).
 
     Returns:
-        The solution. A solve that fails does not raise: look at `retcode`, or call `raise_for_status()`.
+        The solution.
 
     Raises:
         InvalidOptionError: an option has a value that cannot be used.
         InvalidProblemError: the dtype of the state cannot tell the times of the problem apart.
         RightHandSideError: `f` returned something that is not a derivative of `u`.
         GradientError: a gradient was asked for, but `f` cuts the graph.
+        SolverError: the solve did not reach the end of the time span, unless `throw=False`.
         UnsupportedError: the engine lacks what was asked for; the message names it.
         EngineUnavailableError: the julia engine was asked for and cannot run; the message says what to do.
         JuliaError: Julia raised an exception; its message and backtrace are attributes.
@@ -184,12 +188,16 @@ def solve(
         times = given_times(prob, saveat)
         spec = _specify(prob, algorithm, sensealg, options, chosen, times, seed, initializealg)
         raw, u = differentiable_solve(chosen, spec, prob.u0, times)
-    if not raw.retcode.success and verbose:
-        warnings.warn(_failure(raw), SolveWarning, stacklevel=3)
     t = torch.tensor(raw.t, dtype=spec.rhs.dtype, device=spec.rhs.device)
     if prob.numpy_output:
         t, u = t.numpy(force=True), u.numpy(force=True)
-    return Solution(t, u, raw.retcode, raw.stats, algorithm, spec.sensealg, chosen.name, prob, chosen, raw, times)
+    sol = Solution(t, u, raw.retcode, raw.stats, algorithm, spec.sensealg, chosen.name, prob, chosen, raw, times)
+    if not raw.retcode.success:
+        if throw:
+            raise SolverError(_failure(raw), raw.retcode, sol)
+        if verbose:
+            warnings.warn(_failure(raw), SolveWarning, stacklevel=3)
+    return sol
 
 
 def _specify(

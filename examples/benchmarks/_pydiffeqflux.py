@@ -46,6 +46,7 @@ class Method:
             saveat=problem.saveat,
             abstol=tol.atol,
             reltol=tol.rtol,
+            throw=False,
             verbose=False,
             engine=self.engine,
             compile=self.compile,

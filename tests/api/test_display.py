@@ -52,7 +52,7 @@ def test_plot_of_many_components_has_no_legend():
 
 def test_plot_of_a_failed_solve():
     prob = de.ODEProblem(lambda u, p, t: u * u, [1.0], (0.0, 2.0))
-    assert len(de.solve(prob, de.Tsit5(), verbose=False).plot().lines) == 1
+    assert len(de.solve(prob, de.Tsit5(), throw=False, verbose=False).plot().lines) == 1
 
 
 def test_plot_of_a_solution_with_a_gradient():

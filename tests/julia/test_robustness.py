@@ -84,10 +84,12 @@ def test_errors_in_a_source(code, kind, words):
 
 def test_return_codes():
     prob = de.ODEProblem(SOURCES["lorenz"], *LORENZ)
-    assert de.solve(prob, de.Tsit5(), maxiters=5, verbose=False, **OPTIONS).retcode is de.ReturnCode.MaxIters
+    assert (
+        de.solve(prob, de.Tsit5(), maxiters=5, throw=False, verbose=False, **OPTIONS).retcode is de.ReturnCode.MaxIters
+    )
     blow_up = de.ODEProblem(de.JuliaSource("(u, p, t) -> u .^ 2"), tensor([1.0]), (0.0, 2.0))
     with pytest.warns(de.SolveWarning, match="remedy|singularity|infinite"):
-        sol = de.solve(blow_up, de.Tsit5(), **OPTIONS)
+        sol = de.solve(blow_up, de.Tsit5(), **OPTIONS, throw=False)
     assert sol.retcode in (de.ReturnCode.DtLessThanMin, de.ReturnCode.Unstable, de.ReturnCode.MaxIters)
 
 

@@ -210,4 +210,4 @@ def test_steps_that_the_path_does_not_resolve_are_refused():
     u0 = torch.ones(3, dtype=torch.float64)
     rough = de.SDEProblem(lambda u, p, t: u, lambda u, p, t: 1e9 * u, u0, (0.0, 1.0), seed=1)
     with torch.no_grad(), pytest.warns(de.SolveWarning, match="DtLessThanMin"):
-        de.solve(rough, de.SOSRI(), engine="julia", abstol=1e-12, reltol=1e-12)
+        de.solve(rough, de.SOSRI(), engine="julia", abstol=1e-12, reltol=1e-12, throw=False)
