@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """A solution: saved times and states, how the solve ended, and what it cost.
 
@@ -104,6 +104,19 @@ class Solution:
         if outside.size:
             raise InvalidOptionError(f"t = {outside[0]} is outside of what was solved, [{low}, {high}].")
 
+    def __repr__(self) -> str:
+        shape, count, stats = tuple(self.u.shape[1:]), len(self.t), self.stats
+        reached = f"{float(self.t[0]):g} to {float(self.t[-1]):g}" if count else "none"
+        return "\n".join(
+            (
+                f"Solution: {self.retcode.name}",
+                f"  t: {count} times, {reached}",
+                f"  u: {count} states of shape {shape}, {self.u.dtype}",
+                f"  {self.alg!r}: {stats.naccept} steps, {stats.nreject} rejected, {stats.nf} evaluations",
+                f"  {self.engine} engine, sensealg {self.sensealg!r}",
+            )
+        )
+
     def numpy(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """`(t, u)` as arrays on the CPU, detached."""
         if isinstance(self.u, Tensor):
@@ -121,12 +134,17 @@ class Solution:
             raise SolverError(message, self.retcode, self)
         return self
 
-    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> "Axes":
-        """Draw every component over time. Needs matplotlib.
+    def plot(self, ax: "Axes | None" = None, *, idxs: Sequence[Any] | None = None, **kwargs: Any) -> "Axes":
+        """Draw components over time, or two of them against each other. Needs matplotlib.
 
         Arguments:
             ax: where to draw; `None` for a new figure.
+            idxs: which components, by their index in the state, `[0, 2]` or `[(0, 1), (1, 1)]`; `None` for all of them.
+                A pair in a tuple, `(0, 1)`, is a phase plane, as in Julia.
             **kwargs: passed to `Axes.plot`.
+
+        Raises:
+            InvalidOptionError: there is no such component.
         """
         from matplotlib import pyplot as plt
 
@@ -138,9 +156,18 @@ class Solution:
             with torch.no_grad():
                 value = self(t)
             u = value.numpy(force=True) if isinstance(value, Tensor) else value
-        indices = list(np.ndindex(u.shape[1:]))
-        for index, column in zip(indices, u.reshape(len(t), -1).T, strict=True):
-            name = f"u[{', '.join(map(str, index))}]" if index else "u"
+        indices = list(np.ndindex(u.shape[1:])) if idxs is None else [_as_index(i, u.shape[1:]) for i in idxs]
+        columns = [u[(slice(None), *index)] for index in indices]
+        if isinstance(idxs, tuple):
+            if len(indices) != 2:
+                raise InvalidOptionError(
+                    f"idxs is {idxs!r}; a tuple of two components is a phase plane, a list several."
+                )
+            ax.plot(*(np.real(column) for column in columns), **kwargs)
+            ax.set(xlabel=_name_of(indices[0]), ylabel=_name_of(indices[1]))
+            return ax
+        for index, column in zip(indices, columns, strict=True):
+            name = _name_of(index)
             parts = {name: column}
             if np.iscomplexobj(column):
                 parts = {f"Re {name}": np.real(column), f"Im {name}": np.imag(column)}
@@ -152,3 +179,16 @@ class Solution:
         if len(indices) <= 10:
             ax.legend()
         return ax
+
+
+def _as_index(index: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The index of a component, checked."""
+    found = index if isinstance(index, tuple) else (index,)
+    inside = len(found) == len(shape) and all(-n <= i < n for i, n in zip(found, shape, strict=True))
+    if not inside:
+        raise InvalidOptionError(f"idxs names {index!r}, but states have shape {shape}.")
+    return found
+
+
+def _name_of(index: tuple[int, ...]) -> str:
+    return f"u[{', '.join(map(str, index))}]" if index else "u"

@@ -13,8 +13,8 @@ from .._eager import eager
 from .._errors import InvalidOptionError
 from .._noise._path import as_seed
 from .._problems import ODEProblem
-from .._solve import solve
 from ._dynamics import Dynamics
+from ._solving_layer import SolvingLayer
 from ._tangents import is_written_out, push_forward
 
 Trace = Literal["exact", "hutchinson"]
@@ -44,7 +44,7 @@ class FlowResult:
     jacobian: Tensor | None = None
 
 
-class FFJORD(nn.Module):
+class FFJORD(SolvingLayer):
     r"""A continuous normalizing flow: data x = z(t0) follow z' = model(z, t) to z(t1), which has a simple density.
 
     \( \log p(x) = \log p(z(t_1)) + \int_{t_0}^{t_1} \operatorname{tr} \frac{∂f}{∂z} dt \). The trace is exact, or
@@ -94,7 +94,7 @@ class FFJORD(nn.Module):
         basedist: torch.distributions.Distribution | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(tspan, alg, {"abstol": 1e-6, "reltol": 1e-5} | kwargs)
         if trace is not None and trace not in get_args(Trace):
             raise InvalidOptionError(f"trace must be 'exact' or 'hutchinson', not {trace!r}.")
         if probe not in get_args(Probe):
@@ -102,10 +102,7 @@ class FFJORD(nn.Module):
         # in a tuple it is not registered as a submodule: the parameters belong to `model` alone
         self._dynamics = (Dynamics(model, None),)
         self.model = model
-        self.tspan = tuple(float(t) for t in tspan)
-        self.alg = alg
         self.trace, self.probe, self.regularize, self.basedist = trace, probe, regularize, basedist
-        self.kwargs = {"abstol": 1e-6, "reltol": 1e-5} | kwargs
 
     @eager
     def forward(self, x: Tensor, *, seed: int | None = None, **kwargs: Any) -> FlowResult:
@@ -116,7 +113,7 @@ class FFJORD(nn.Module):
             seed: a non-negative whole number that ε is drawn from; `None` draws it from torch's generator.
             **kwargs: override the options given at construction.
         """
-        return self._follow(x, self.tspan, seed, kwargs)
+        return self._follow(x, seed, kwargs)
 
     def log_prob(self, x: Tensor, *, seed: int | None = None, **kwargs: Any) -> Tensor:
         """The logarithm of the density of data, `(batch,)`, in nats."""
@@ -126,7 +123,7 @@ class FFJORD(nn.Module):
     def inverse(self, z: Tensor, **kwargs: Any) -> Tensor:
         """The data that go to `z`, by the equation backwards in time."""
         t0, t1 = self.tspan
-        return solve(ODEProblem(self._current(), z, (t1, t0)), self.alg, **self._options((t1, t0), kwargs)).u[-1]
+        return self._solve(ODEProblem(self._current(), z, (t1, t0)), {"saveat": [t0]} | kwargs).u[-1]
 
     def sample(self, count: int, dim: int, *, seed: int | None = None, **kwargs: Any) -> Tensor:
         """Draw data, `(count, dim)`, without a gradient.
@@ -160,10 +157,7 @@ class FFJORD(nn.Module):
         (dynamics,) = self._dynamics = (self._dynamics[0].following(self.model),)
         return dynamics
 
-    def _options(self, tspan: tuple[float, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        return {"saveat": [tspan[1]]} | self.kwargs | kwargs
-
-    def _follow(self, x: Tensor, tspan: tuple[float, ...], seed: int | None, kwargs: dict[str, Any]) -> FlowResult:
+    def _follow(self, x: Tensor, seed: int | None, kwargs: dict[str, Any]) -> FlowResult:
         if x.ndim != 2:
             raise InvalidOptionError(
                 f"a flow takes data of shape (batch, d), not {tuple(x.shape)}; flatten them, and let the model take "
@@ -173,8 +167,8 @@ class FFJORD(nn.Module):
         vectors = self._vectors(x, None if seed is None else as_seed(seed))
         zeros = x.new_zeros(len(x), 3 if self.regularize else 1)
         augmented = _Augmented(self._current(), d, regularize=self.regularize)
-        prob = ODEProblem(augmented, torch.cat([x, zeros], dim=1), tspan, vectors)
-        u = solve(prob, self.alg, **self._options(tspan, kwargs)).u[-1]
+        prob = ODEProblem(augmented, torch.cat([x, zeros], dim=1), self.tspan, vectors)
+        u = self._solve(prob, {"saveat": [self.tspan[1]]} | kwargs).u[-1]
         z, change = u[:, :d], u[:, d]
         regularisers = (u[:, d + 1], u[:, d + 2]) if self.regularize else (None, None)
         return FlowResult(z, self._base_log_prob(z) + change, *regularisers)

@@ -14,13 +14,13 @@ from .._errors import InvalidProblemError
 from .._initialization import BrownFullBasicInit
 from .._problems import DAEProblem, ODEProblem
 from .._solution import Solution
-from .._solve import solve
+from ._solving_layer import SolvingLayer
 
 Constraints = Callable[[Tensor, Any, Tensor], Tensor]
 """`constraints(u, p, t)`, a tensor of shape `(*batch, number of constraints)` that is zero where they hold."""
 
 
-class _ConstrainedLayer(nn.Module):
+class _ConstrainedLayer(SolvingLayer):
     """A network, and constraints on its states."""
 
     def __init__(
@@ -31,7 +31,7 @@ class _ConstrainedLayer(nn.Module):
         alg: AbstractAlgorithm | None,
         kwargs: dict[str, Any],
     ) -> None:
-        super().__init__()
+        super().__init__(tspan, alg, kwargs)
         if not isinstance(model, nn.Module):
             raise InvalidProblemError(f"model must be an nn.Module, not {type(model).__name__}.")
         if not callable(constraints):
@@ -40,9 +40,6 @@ class _ConstrainedLayer(nn.Module):
             )
         self.model = model
         self.constraints = constraints
-        self.tspan = tuple(float(t) for t in tspan)
-        self.alg = alg
-        self.kwargs = kwargs
 
     def extra_repr(self) -> str:
         """The settings, for `repr`."""
@@ -97,12 +94,11 @@ class NeuralODEMM(_ConstrainedLayer):
         return torch.cat([self.model(u), self.constraints(u, p, t)], dim=-1)
 
     @eager
-    def forward(self, u0: Tensor, **kwargs: Any) -> Solution:
-        """Solve from `u0`; `kwargs` override the options given at construction."""
+    def forward(self, u0: Tensor, *, tspan: Sequence[float] | None = None, **kwargs: Any) -> Solution:
+        """Solve from `u0`; `tspan` and `kwargs` override what was given at construction."""
         rows = u0.numel() // len(self.mass_matrix)
         matrix = torch.block_diag(*[self.mass_matrix] * rows) if u0.ndim > 1 else self.mass_matrix
-        prob = ODEProblem(self._right_hand_side, u0, self.tspan, mass_matrix=matrix)
-        return solve(prob, self.alg, **(self.kwargs | kwargs))
+        return self._solve(ODEProblem(self._right_hand_side, u0, self._span(tspan), mass_matrix=matrix), kwargs)
 
 
 class NeuralDAE(_ConstrainedLayer):
@@ -154,9 +150,10 @@ class NeuralDAE(_ConstrainedLayer):
         return torch.cat([network, self.constraints(u, p, t)], dim=-1)
 
     @eager
-    def forward(self, u0: Tensor, du0: Tensor | None = None, **kwargs: Any) -> Solution:
-        """Solve from `u0`; `kwargs` override the options given at construction."""
+    def forward(
+        self, u0: Tensor, du0: Tensor | None = None, *, tspan: Sequence[float] | None = None, **kwargs: Any
+    ) -> Solution:
+        """Solve from `u0`; `tspan` and `kwargs` override what was given at construction."""
         flags = torch.tensor(self.differential_vars).expand(u0.shape)
         start = torch.zeros_like(u0) if du0 is None else du0
-        prob = DAEProblem(self._residual, start, u0, self.tspan, differential_vars=flags)
-        return solve(prob, self.alg, **(self.kwargs | kwargs))
+        return self._solve(DAEProblem(self._residual, start, u0, self._span(tspan), differential_vars=flags), kwargs)

@@ -12,10 +12,10 @@ from .._eager import eager
 from .._errors import InvalidProblemError
 from .._problems import DDEProblem
 from .._solution import Solution
-from .._solve import solve
+from ._solving_layer import SolvingLayer
 
 
-class NeuralCDDE(nn.Module):
+class NeuralCDDE(SolvingLayer):
     """A layer whose output is the solution of u' = model([u, u(t - lag 1), u(t - lag 2), ...]), with constant delays.
 
     Arguments:
@@ -55,18 +55,15 @@ class NeuralCDDE(nn.Module):
         alg: AbstractAlgorithm | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(tspan, alg, kwargs)
         if not isinstance(model, nn.Module):
             raise InvalidProblemError(f"model must be an nn.Module, not {type(model).__name__}.")
         if not lags:
             raise InvalidProblemError("a NeuralCDDE needs at least one lag; without delays it is a NeuralODE.")
         self.model = model
-        self.tspan = tuple(float(t) for t in tspan)
         self.history = history
         self.lags = list(lags)
         self._learned = nn.ParameterList(lag for lag in lags if isinstance(lag, nn.Parameter))
-        self.alg = alg
-        self.kwargs = kwargs
         self._sizes()
 
     def _sizes(self) -> list[float]:
@@ -84,11 +81,11 @@ class NeuralCDDE(nn.Module):
         return self.model(torch.cat([u, *(h(p, t - lag) for lag in self.lags)], dim=-1))
 
     @eager
-    def forward(self, u0: Tensor, **kwargs: Any) -> Solution:
-        """Solve from `u0`; `kwargs` override the options given at construction."""
+    def forward(self, u0: Tensor, *, tspan: Sequence[float] | None = None, **kwargs: Any) -> Solution:
+        """Solve from `u0`; `tspan` and `kwargs` override what was given at construction."""
         history = u0 if self.history is None else self.history
-        prob = DDEProblem(self._derivative, u0, history, self.tspan, constant_lags=self._sizes())
-        return solve(prob, self.alg, **(self.kwargs | kwargs))
+        prob = DDEProblem(self._derivative, u0, history, self._span(tspan), constant_lags=self._sizes())
+        return self._solve(prob, kwargs)
 
     def extra_repr(self) -> str:
         """The settings, for `repr`."""

@@ -9,11 +9,11 @@ from .._algorithms import AbstractAlgorithm
 from .._eager import eager
 from .._problems import ODEProblem
 from .._solution import Solution
-from .._solve import solve
 from ._dynamics import Dynamics
+from ._solving_layer import SolvingLayer
 
 
-class NeuralODE(nn.Module):
+class NeuralODE(SolvingLayer):
     """A layer whose output is the solution of u' = model(u), or u' = model(u, t).
 
     Arguments:
@@ -28,10 +28,14 @@ class NeuralODE(nn.Module):
         **kwargs: options of [`solve`][].
 
     Shapes:
-        `forward(u0)`: `u0` of shape `(*batch, d)`; the result is a [`Solution`][] whose `u` has shape
-        `(T, *batch, d)`. The whole batch is one problem with one step size.
+        `forward(u0, tspan=None, **kwargs)`: `u0` of shape `(*batch, d)`; the result is a [`Solution`][] whose `u` has
+        shape `(T, *batch, d)`. The whole batch is one problem with one step size.
+
+    Attributes:
+        solve_options: the options of `solve`, which may be changed.
 
     Raises:
+        InvalidOptionError: `solve` has no such option.
         InvalidProblemError: `model` is not a module, or cannot be called in this way, or the names of its arguments
             say that it has the time first, as in torchdiffeq.
 
@@ -53,13 +57,10 @@ class NeuralODE(nn.Module):
         time_dependent: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(tspan, alg, kwargs)
         # In a tuple it is not registered as a submodule: the parameters belong to `model` alone.
         self._dynamics = (Dynamics(model, time_dependent),)
         self.model = model
-        self.tspan = tuple(t if isinstance(t, Tensor) else float(t) for t in tspan)
-        self.alg = alg
-        self.kwargs = kwargs
 
     @property
     def time_dependent(self) -> bool:
@@ -72,9 +73,9 @@ class NeuralODE(nn.Module):
         return dynamics
 
     @eager
-    def forward(self, u0: Tensor, **kwargs: Any) -> Solution:
-        """Solve from `u0`; `kwargs` override the options given at construction."""
-        return solve(ODEProblem(self._current_dynamics(), u0, self.tspan), self.alg, **(self.kwargs | kwargs))
+    def forward(self, u0: Tensor, *, tspan: Sequence[float] | None = None, **kwargs: Any) -> Solution:
+        """Solve from `u0`; `tspan` and `kwargs` override what was given at construction."""
+        return self._solve(ODEProblem(self._current_dynamics(), u0, self._span(tspan)), kwargs)
 
     def extra_repr(self) -> str:
         """The settings, for `repr`."""

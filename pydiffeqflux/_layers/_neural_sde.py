@@ -10,11 +10,11 @@ from .._eager import eager
 from .._errors import InvalidProblemError
 from .._problems import SDEProblem
 from .._solution import Solution
-from .._solve import solve
 from ._dynamics import Dynamics
+from ._solving_layer import SolvingLayer
 
 
-class _StochasticLayer(nn.Module):
+class _StochasticLayer(SolvingLayer):
     """Two networks, one the drift and one the diffusion of an equation."""
 
     def __init__(
@@ -25,13 +25,10 @@ class _StochasticLayer(nn.Module):
         alg: AbstractAlgorithm | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(tspan, alg, kwargs)
         # in a tuple they are not registered as submodules: the parameters belong to the networks alone
         self._dynamics = (Dynamics(drift, None), Dynamics(diffusion, None))
         self.drift, self.diffusion = drift, diffusion
-        self.tspan = tuple(float(t) for t in tspan)
-        self.alg = alg
-        self.kwargs = kwargs
 
     def _functions(self) -> tuple[nn.Module, nn.Module]:
         """Drift and diffusion as functions, of the networks that there are now."""
@@ -40,10 +37,10 @@ class _StochasticLayer(nn.Module):
         return self._dynamics
 
     @eager
-    def forward(self, u0: Tensor, **kwargs: Any) -> Solution:
-        """Solve from `u0`; `kwargs` override the options given at construction."""
+    def forward(self, u0: Tensor, *, tspan: Sequence[float] | None = None, **kwargs: Any) -> Solution:
+        """Solve from `u0`; `tspan` and `kwargs` override what was given at construction."""
         f, g = self._functions()
-        return solve(SDEProblem(f, g, u0, self.tspan), self.alg, **(self.kwargs | kwargs))
+        return self._solve(SDEProblem(f, g, u0, self._span(tspan)), kwargs)
 
     def extra_repr(self) -> str:
         """The settings, for `repr`."""

@@ -88,6 +88,23 @@ def test_progress_is_closed_when_f_raises(capsys):
 
 
 def test_repr_is_short():
-    text = repr(solved(torch.ones(2), saveat=0.5))
-    assert "retcode=<ReturnCode.Success" in text
-    assert "RawSolution" not in text
+    status, times, states, steps, engine = repr(solved(torch.ones(2), saveat=0.5)).splitlines()
+    assert status == "Solution: Success"
+    assert times == "  t: 3 times, 0 to 1"
+    assert states == "  u: 3 states of shape (2,), torch.float32"
+    assert "steps" in steps
+    assert "embedded engine" in engine
+
+
+def test_components_and_phase_planes():
+    sol = solved([1.0, 2.0, 3.0])
+    assert [line.get_label() for line in sol.plot(idxs=[2, 0]).lines] == ["u[2]", "u[0]"]
+    plane = sol.plot(idxs=(0, 1))
+    assert (plane.get_xlabel(), plane.get_ylabel()) == ("u[0]", "u[1]")
+    assert np.allclose(plane.lines[0].get_ydata(), 2.0 * plane.lines[0].get_xdata())
+    matrix = solved([[1.0, 2.0]])
+    assert [line.get_label() for line in matrix.plot(idxs=[(0, 1)]).lines] == ["u[0, 1]"]
+    with pytest.raises(de.InvalidOptionError, match="states have shape"):
+        sol.plot(idxs=[3])
+    with pytest.raises(de.InvalidOptionError, match="phase plane"):
+        sol.plot(idxs=(0, 1, 2))

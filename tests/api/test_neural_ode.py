@@ -120,6 +120,21 @@ def test_options_can_be_overridden_in_a_call():
     assert node(torch.ones(2)).t.tolist() == [1.0]
 
 
+def test_options_are_checked_at_construction():
+    with pytest.raises(de.InvalidOptionError, match="has no option 'reltoll'; did you mean reltol"):
+        de.NeuralODE(net(), (0.0, 1.0), reltoll=1e-6)
+    with pytest.raises(de.InvalidOptionError, match="has no option"):
+        de.FFJORD(net(), tolerance=1e-6)
+    node = de.NeuralODE(net(), (0.0, 1.0), saveat=[1.0])
+    assert node.solve_options == {"saveat": [1.0]}
+
+
+def test_the_time_span_can_be_overridden_in_a_call():
+    node = de.NeuralODE(net(), (0.0, 1.0), de.Tsit5(), saveat=[1.0])
+    assert node(torch.ones(2), tspan=(0.0, 2.0), saveat=[1.0, 2.0]).t.tolist() == [1.0, 2.0]
+    assert node.tspan == (0.0, 1.0)
+
+
 def test_double_moves_the_whole_layer():
     node = de.NeuralODE(net(), (0.0, 1.0), de.Tsit5(), saveat=[1.0]).double()
     assert node(torch.ones(2, dtype=torch.float64)).u.dtype == torch.float64

@@ -90,7 +90,7 @@ def test_dtmin(alg):
 @pytest.mark.parametrize("options", [{}, {"saveat": 0.25}], ids=repr)
 def test_a_solve_that_fails_raises(options):
     tight = {"abstol": 1e-8, "reltol": 1e-8}
-    with pytest.raises(de.SolverError, match="ended with (DtLessThanMin|Unstable) after") as caught:
+    with pytest.raises(de.SolverError, match=r"ended with (DtLessThanMin|Unstable) after") as caught:
         de.solve(de.ODEProblem(explode, ONE, (0.0, 2.0)), de.Tsit5(), **options, **tight)
     sol = caught.value.solution
     assert sol.retcode is caught.value.retcode
