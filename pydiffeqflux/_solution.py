@@ -160,9 +160,7 @@ class Solution:
         columns = [u[(slice(None), *index)] for index in indices]
         if isinstance(idxs, tuple):
             if len(indices) != 2:
-                raise InvalidOptionError(
-                    f"idxs is {idxs!r}; a tuple of two components is a phase plane, a list several."
-                )
+                raise InvalidOptionError(f"idxs is {idxs!r}; a tuple of two is a phase plane, a list has any number.")
             ax.plot(*(np.real(column) for column in columns), **kwargs)
             ax.set(xlabel=_name_of(indices[0]), ylabel=_name_of(indices[1]))
             return ax

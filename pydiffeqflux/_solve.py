@@ -71,8 +71,9 @@ def solve(
         abstol: absolute tolerance, a number or a tensor that broadcasts against `u0`.
         reltol: relative tolerance, likewise.
         sensealg: how gradients are computed. On the embedded engine `None` takes [`ForwardDiffSensitivity`][] up to 100
-            states and parameters together and [`GaussAdjoint`][] above, and where these do not apply (a mass matrix, an
-            `f` that `torch.vmap` cannot map) the other of the two or [`ReverseDiffAdjoint`][]. On the julia engine it
+            states and parameters together where `torch.vmap` can map `f`, else [`ReverseDiffAdjoint`][]: for explicit
+            methods up to 65,536 states, for others up to 128 if the tracer can follow `f`. Above that it takes
+            [`GaussAdjoint`][], but for mass matrices. On the julia engine it
             takes [`ReverseDiffAdjoint`][] for explicit methods that it has, else [`GaussAdjoint`][]. For problems
             with noise it is `ReverseDiffAdjoint`. The choice is `Solution.sensealg`.
         dt: the step size of a fixed-step solve (`adaptive=False`, or a method without error estimate); else the first

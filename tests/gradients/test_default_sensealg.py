@@ -16,7 +16,7 @@ def linear(u, p, t):
 
 @pytest.mark.parametrize(
     ("states", "parameters", "expected"),
-    [(1, 99, de.ForwardDiffSensitivity()), (60, 40, de.ForwardDiffSensitivity()), (60, 41, de.GaussAdjoint())],
+    [(1, 99, de.ForwardDiffSensitivity()), (60, 40, de.ForwardDiffSensitivity()), (60, 41, de.ReverseDiffAdjoint())],
 )
 def test_the_limit_is_a_hundred_states_and_parameters(states, parameters, expected):
     p = torch.full((parameters,), 1e-3, dtype=torch.float64, requires_grad=True)
@@ -55,9 +55,9 @@ def test_an_f_that_cannot_be_mapped_takes_the_gauss_adjoint():
     assert chosen(f, tensor([1.0]), tensor(0.5, grad=True)) == de.GaussAdjoint()
 
 
-def test_complex_parameters_take_the_gauss_adjoint():
+def test_complex_parameters_take_reverse_mode():
     p = torch.tensor(1j, dtype=torch.complex128, requires_grad=True)
-    assert chosen(lambda u, p, t: p * u, torch.ones(1, dtype=torch.complex128), p) == de.GaussAdjoint()
+    assert chosen(lambda u, p, t: p * u, torch.ones(1, dtype=torch.complex128), p) == de.ReverseDiffAdjoint()
 
 
 def test_a_mass_matrix_takes_a_discrete_method():
@@ -78,7 +78,18 @@ def test_module_parameters_count():
             return self.net(u)
 
     assert chosen(F(8), torch.ones(8, dtype=torch.float64)) == de.ForwardDiffSensitivity()  # 8 + 72
-    assert chosen(F(10), torch.ones(10, dtype=torch.float64)) == de.GaussAdjoint()  # 10 + 110
+    assert chosen(F(10), torch.ones(10, dtype=torch.float64)) == de.ReverseDiffAdjoint()  # 10 + 110
+
+
+def test_many_states_take_the_gauss_adjoint_where_reverse_mode_would_record_much():
+    p = tensor(1e-3, grad=True)
+    cases = {de.Tsit5(): 1 << 16, de.Rodas5P(): 128, None: 128}
+    for alg, most in cases.items():
+        many = [torch.ones(n, dtype=torch.float64) for n in (most, most + 1)]
+        if isinstance(alg, de.Rodas5P):
+            many = many[:1]  # a Jacobian of 129 states is made either way, which takes its time
+        found = [chosen(lambda u, p, t: -p * u, u0, p, alg) for u0 in many]
+        assert found == [de.ReverseDiffAdjoint(), de.GaussAdjoint()][: len(many)]
 
 
 def test_the_choice_of_the_user_is_kept():

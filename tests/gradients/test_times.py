@@ -99,7 +99,7 @@ def test_a_layer_learns_how_long_to_run():
     u = de.solve(de.ODEProblem(lambda u, p, t: net(u), torch.ones(2).double(), (0.0, t1)), de.Tsit5(), **TIGHT).u[-1]
     expected = net(u.detach()).sum()
     assert abs(torch.autograd.grad(u.sum(), t1)[0] - expected) < 1e-7
-    node.kwargs.pop("saveat")
+    node.solve_options.pop("saveat")
     assert abs(torch.autograd.grad(node(torch.ones(2).double()).u[-1].sum(), t1)[0] - expected) < 1e-7
 
 

@@ -8,6 +8,7 @@ Gauss- and QuadratureAdjoint) with the right-hand sides of `_adjoint_rhs.py` and
 
 from ..._strategy import Kept as Kept
 from ._discrete import can_go_forward as can_go_forward
+from ._discrete import is_taped as is_taped
 from ._strategies import STRATEGIES as STRATEGIES
 from ._strategies import Strategy as Strategy
 from ._strategies import strategy_of as strategy_of
