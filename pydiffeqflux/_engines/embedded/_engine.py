@@ -53,8 +53,8 @@ class EmbeddedEngine(AbstractEngine):
 
         Reverse mode is the faster one of the two, 1.3 to 2.9 times for networks of 2 to 32,768 states. It asks for
         memory where it records a graph, and for second derivatives of `f` where steps contain Jacobians; there Gauss's
-        is taken. Where a choice does not apply (a mass matrix, a function that cannot be mapped or draws random numbers),
-        the next one that does.
+        is taken. Where a choice does not apply (a mass matrix, a function that cannot be mapped or draws random
+        numbers), the next one that does.
         """
         rhs = spec.rhs
         if rhs.varies or rhs.diffusion is not None or rhs.delayed is not None:
