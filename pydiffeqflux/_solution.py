@@ -36,6 +36,7 @@ class Solution:
         alg: the algorithm.
         sensealg: the sensitivity algorithm that a backward pass uses, `None` where no gradient was asked for.
         engine: the name of the engine that ran.
+        engine_reason: why it was that one.
         prob: the problem.
     """
 
@@ -46,6 +47,7 @@ class Solution:
     alg: AbstractAlgorithm
     sensealg: AbstractSensealg | None
     engine: str
+    engine_reason: str
     prob: AbstractProblem = field(repr=False)
     _engine: AbstractEngine = field(repr=False)
     _raw: RawSolution = field(repr=False)

@@ -181,7 +181,7 @@ def solve(
         and options.abstol + options.reltol == 0.0
     ):
         raise InvalidOptionError("abstol and reltol are both zero; no solver can meet that. Give one of them.")
-    chosen = select_engine(engine, prob, alg, sensealg)
+    chosen, reason = select_engine(engine, prob, alg, sensealg)
     if compile and chosen.name != "julia":
         raise UnsupportedError("compile=True needs the julia engine; leave it out, or pass engine='julia'.")
     algorithm = chosen.default_algorithm(prob) if alg is None else alg
@@ -192,7 +192,9 @@ def solve(
     t = torch.tensor(raw.t, dtype=spec.rhs.dtype, device=spec.rhs.device)
     if prob.numpy_output:
         t, u = t.numpy(force=True), u.numpy(force=True)
-    sol = Solution(t, u, raw.retcode, raw.stats, algorithm, spec.sensealg, chosen.name, prob, chosen, raw, times)
+    sol = Solution(
+        t, u, raw.retcode, raw.stats, algorithm, spec.sensealg, chosen.name, reason, prob, chosen, raw, times
+    )
     if not raw.retcode.success:
         if throw:
             raise SolverError(_failure(raw), raw.retcode, sol)

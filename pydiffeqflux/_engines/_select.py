@@ -26,8 +26,8 @@ _said: set[str] = set()
 
 def select_engine(
     name: EngineName, prob: AbstractProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None
-) -> AbstractEngine:
-    """The engine of that name, which has checked what is asked of it.
+) -> tuple[AbstractEngine, str]:
+    """The engine of that name, which has checked what is asked of it, and why it is this one.
 
     `"auto"` takes the julia engine where it is set up and has what is asked for, else the embedded one, and says so in
     the log the first time.
@@ -43,7 +43,7 @@ def select_engine(
         return _automatic(prob, alg, sensealg)
     engine = _julia() if name == "julia" else _EMBEDDED
     _check(engine, prob, alg, sensealg)
-    return engine
+    return engine, f"engine={name!r} was asked for"
 
 
 def automatic_engine() -> tuple[EngineName, str]:
@@ -63,19 +63,34 @@ def automatic_engine() -> tuple[EngineName, str]:
 
 def _automatic(
     prob: AbstractProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None
-) -> AbstractEngine:
+) -> tuple[AbstractEngine, str]:
     name, reason = automatic_engine()
     if prob.is_julia_source:
-        return select_engine("julia", prob, alg, sensealg)
+        return select_engine("julia", prob, alg, sensealg)[0], "a JuliaSource runs on the julia engine only"
     try:
-        engine = select_engine(name, prob, alg, sensealg)
+        engine, _ = select_engine(name, prob, alg, sensealg)
     except UnsupportedError as error:
         if name == "embedded" or os.environ.get(VARIABLE) == "julia":
             raise
         name, reason = "embedded", str(error)
-        engine = select_engine(name, prob, alg, sensealg)
+        engine = _instead(error, prob, alg, sensealg)
     _say(f"engine='auto' takes the {name} engine: {reason}")
-    return engine
+    return engine, reason
+
+
+def _instead(
+    refused: UnsupportedError, prob: AbstractProblem, alg: AbstractAlgorithm | None, sensealg: AbstractSensealg | None
+) -> AbstractEngine:
+    """The embedded engine in the place of julia's, which has refused.
+
+    Raises:
+        UnsupportedError: it refuses, too; both say why.
+    """
+    try:
+        _check(_EMBEDDED, prob, alg, sensealg)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"neither engine can do this. julia: {refused} embedded: {error}") from refused
+    return _EMBEDDED
 
 
 def _check(

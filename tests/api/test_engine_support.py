@@ -126,3 +126,19 @@ def test_what_no_engine_has():
 def test_a_method_under_another_name_makes_the_same_steps():
     renamed, plain = (de.solve(PROB, alg, engine="embedded").u for alg in (Renamed(), de.Tsit5()))
     assert torch.equal(renamed, plain)
+
+
+def test_a_solution_says_why_its_engine_ran(monkeypatch):
+    prob = de.ODEProblem(lambda u, p, t: -u, [1.0], (0.0, 1.0))
+    assert de.solve(prob, engine="embedded").engine_reason == "engine='embedded' was asked for"
+    monkeypatch.setenv("PYDIFFEQFLUX_ENGINE", "embedded")
+    assert de.solve(prob).engine_reason == "PYDIFFEQFLUX_ENGINE says so"
+
+
+@pytest.mark.julia
+def test_where_neither_engine_can_both_say_why(monkeypatch):
+    monkeypatch.delenv("PYDIFFEQFLUX_ENGINE", raising=False)
+    u0 = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    prob = de.ODEProblem(lambda u, p, t: -u, u0, (0.0, 1.0))
+    with pytest.raises(de.UnsupportedError, match=r"neither engine can do this\. julia: .* embedded: "):
+        de.solve(prob, de.FBDF(), sensealg=de.ForwardDiffSensitivity())
