@@ -96,11 +96,10 @@ def main() -> None:
 
 def there_and_back(u0: Tensor, p: Tensor, end: float, tolerance: float) -> str:
     """How far from `u0` a solve to `end` and back arrives, or how the way back ended."""
-    there = de.solve(
-        de.ODEProblem(lorenz, u0, (0.0, end), p), de.Vern7(), saveat=[end], abstol=tolerance, reltol=tolerance
-    )
+    prob = de.ODEProblem(lorenz, u0, (0.0, end), p)
+    there = de.solve(prob, de.Vern7(), saveat=[end], abstol=tolerance, reltol=tolerance)
     back = de.solve(
-        de.remake(there.prob, u0=there.u[-1], tspan=(end, 0.0)),
+        de.remake(prob, u0=there.u[-1], tspan=(end, 0.0)),
         de.Vern7(),
         saveat=[0.0],
         abstol=tolerance,

@@ -1,7 +1,7 @@
 """The result of a solve."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +37,9 @@ class Solution:
         sensealg: the sensitivity algorithm that a backward pass uses, `None` where no gradient was asked for.
         engine: the name of the engine that ran.
         engine_reason: why it was that one.
-        prob: the problem.
+        prob: the problem; `None` in a solution that was detached or loaded from a file.
+
+    A solution can be pickled, and saved by `torch.save`: as it is after `detach()`.
     """
 
     t: Any
@@ -48,15 +50,24 @@ class Solution:
     sensealg: AbstractSensealg | None
     engine: str
     engine_reason: str
-    prob: AbstractProblem = field(repr=False)
-    _engine: AbstractEngine = field(repr=False)
-    _raw: RawSolution = field(repr=False)
-    _times: GivenTimes = field(repr=False)
+    prob: AbstractProblem | None
+    _engine: AbstractEngine | None
+    _raw: RawSolution | None
+    _times: GivenTimes | None
 
     @property
     def noise(self) -> BrownianPath | None:
         """The path that drove a stochastic equation; give it to another problem for the same noise."""
-        return self._raw.spec.noise
+        return None if self._raw is None else self._raw.spec.noise
+
+    def detach(self) -> "Solution":
+        """The saved times and states alone, without gradient and dense output, and what they hold in memory."""
+        u = self.u.detach() if isinstance(self.u, Tensor) else self.u
+        return replace(self, u=u, prob=None, _engine=None, _raw=None, _times=None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kept = self.detach()
+        return type(self), tuple(getattr(kept, part.name) for part in fields(kept))
 
     def __call__(self, t: float | Sequence[float] | NDArray[Any] | Tensor, derivative: int = 0) -> Any:
         """The solution at any time of the time span, by the dense output of the method.
@@ -79,6 +90,10 @@ class Solution:
         >>> f"{sol(0.5).item():.6f} {sol(0.5, derivative=1).item():.6f}"
         '0.606531 -0.606531'
         """
+        if self._raw is None or self.prob is None or self._engine is None or self._times is None:
+            raise InvalidOptionError(
+                "this solution was detached or loaded, and has the saved states only; evaluate it before that."
+            )
         if not self._raw.spec.options.dense:
             raise InvalidOptionError(
                 "this solution has no dense output; solve with dense=True to evaluate it anywhere."
@@ -88,18 +103,18 @@ class Solution:
         if derivative < 0:
             raise InvalidOptionError(f"derivative is {derivative}; it counts derivatives and cannot be negative.")
         times = t.cpu() if isinstance(t, Tensor) else torch.from_numpy(np.asarray(t, dtype=float))
-        self._check_times(np.atleast_1d(times.detach().numpy()))
+        self._check_times(np.atleast_1d(times.detach().numpy()), self.prob.tspan, self._raw.t)
         at = times.reshape(-1).to(torch.float64)
         value = differentiable_evaluate(self._engine, self._raw, self.prob.u0, at, derivative, self._times)
         if times.ndim == 0:
             value = value[0]
         return value.numpy(force=True) if self.prob.numpy_output else value
 
-    def _check_times(self, times: NDArray[Any]) -> None:
-        t0, t1 = self.prob.tspan
+    def _check_times(self, times: NDArray[Any], tspan: tuple[float, float], saved: list[float]) -> None:
+        t0, t1 = tspan
         if times.ndim != 1 or times.size == 0:
             raise InvalidOptionError(f"times must be a number or a list of numbers, not of shape {times.shape}.")
-        reached = t1 if self.retcode.success else (self._raw.t or [t0])[-1]
+        reached = t1 if self.retcode.success else (saved or [t0])[-1]
         low, high = min(t0, reached), max(t0, reached)
         slack = 1e-7 * max(abs(low), abs(high))
         outside = times[~((times >= low - slack) & (times <= high + slack))]
@@ -153,7 +168,7 @@ class Solution:
         if ax is None:
             ax = plt.figure(layout="constrained").add_subplot()
         t, u = self.numpy()
-        if self._raw.spec.options.dense and self.retcode.success:
+        if self.prob is not None and self._raw is not None and self._raw.spec.options.dense and self.retcode.success:
             t = np.linspace(*self.prob.tspan, max(200, 4 * len(t)))
             with torch.no_grad():
                 value = self(t)

@@ -18,6 +18,7 @@ from ._engines import AbstractEngine, EngineName, RawSolution, SolveSpec, select
 from ._errors import InvalidOptionError, InvalidProblemError, SolverError, SolveWarning, UnsupportedError
 from ._functions import RightHandSide, start_consistently
 from ._initialization import AbstractInitialization, CheckInit
+from ._option_names import with_known_options
 from ._options import SolveOptions, check_positive, check_saveat, check_stops, check_tolerance, with_ends
 from ._problems import AbstractProblem, refuse_transforms
 from ._sensealgs import AbstractSensealg
@@ -28,6 +29,7 @@ from ._times import GivenTimes, given_times
 Times = Sequence[float] | NDArray[Any] | Tensor
 
 
+@with_known_options
 @eager
 def solve(
     prob: AbstractProblem,
@@ -199,7 +201,7 @@ def solve(
         if throw:
             raise SolverError(_failure(raw), raw.retcode, sol)
         if verbose:
-            warnings.warn(_failure(raw), SolveWarning, stacklevel=3)
+            warnings.warn(_failure(raw), SolveWarning, stacklevel=4)
     return sol
 
 

@@ -102,6 +102,7 @@ def _evaluation(problem: Problem, *, compiled: bool) -> Run:
         # a solve makes the right-hand side in Julia
         sol = de.solve(ode_problem(problem, system), de.Tsit5(), engine="julia", compile=compiled, saveat=[tasks.T1])
         expected = system.f(system.u0, None)
+    assert sol._raw is not None
     function, u, du = sol._raw.record.function, system.u0, torch.empty_like(system.u0)
 
     def body() -> torch.Tensor:

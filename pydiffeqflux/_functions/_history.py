@@ -219,6 +219,8 @@ def as_history(h: Any, u0: Tensor) -> AbstractHistory:
             h = SampledHistory(h.t, h.tensors.to(u0.device, u0.dtype), h.interpolation)
         return h
     if isinstance(h, PastSolution):
+        if h.prob is None:
+            raise InvalidProblemError("the solution that is the history was detached or loaded; use samples of it.")
         _check_shape(h.prob.u0.shape, u0, "the solution that is the history has")
         return SolutionHistory(h)
     if callable(h):

@@ -1,6 +1,5 @@
 """What all layers that solve an equation have in common."""
 
-import difflib
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .._algorithms import AbstractAlgorithm
-from .._errors import InvalidOptionError
+from .._option_names import check_option_names
 from .._problems import AbstractProblem
 from .._solution import Solution
 from .._solve import solve
@@ -34,11 +33,7 @@ class SolvingLayer(nn.Module):
         self.tspan = _as_times(tspan)
         self.alg = alg
         self.solve_options = solve_options
-        for name in solve_options:
-            if name not in _OPTIONS:
-                near = difflib.get_close_matches(name, _OPTIONS, n=1)
-                hint = f"; did you mean {near[0]}?" if near else f"; solve has {', '.join(_OPTIONS)}."
-                raise InvalidOptionError(f"{type(self).__name__} has no option {name!r}{hint}")
+        check_option_names(type(self).__name__, solve_options, _OPTIONS)
 
     def _solve(self, prob: AbstractProblem, overrides: dict[str, Any]) -> Solution:
         """Solve a problem with the options of the layer and those of a call, which come before them."""

@@ -1,3 +1,5 @@
+import pickle
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -108,3 +110,22 @@ def test_components_and_phase_planes():
         sol.plot(idxs=[3])
     with pytest.raises(de.InvalidOptionError, match="phase plane"):
         sol.plot(idxs=(0, 1, 2))
+
+
+@pytest.mark.parametrize("engine", ["embedded", pytest.param("julia", marks=pytest.mark.julia)])
+def test_a_solution_is_saved_and_detached(engine, tmp_path):
+    p = tensor(1.0, grad=True)
+    prob = de.ODEProblem(lambda u, p, t: -p * u, tensor([1.0]), (0.0, 1.0), p)
+    sol = de.solve(prob, de.Tsit5(), engine=engine)
+    torch.save(sol, tmp_path / "solution.pt")
+    loaded = torch.load(tmp_path / "solution.pt", weights_only=False)
+    for other in (loaded, pickle.loads(pickle.dumps(sol)), sol.detach()):
+        assert torch.equal(other.u, sol.u)
+        assert torch.equal(other.t, sol.t)
+        assert not other.u.requires_grad
+        assert (other.retcode, other.alg, other.engine, other.prob) == (sol.retcode, sol.alg, engine, None)
+        assert repr(other) == repr(sol)
+        assert len(other.plot().lines) == 1
+        with pytest.raises(de.InvalidOptionError, match="detached or loaded"):
+            other(0.5)
+    sol.u.sum().backward()

@@ -117,3 +117,19 @@ def test_a_time_may_miss_the_end_by_rounding():
     prob = de.ODEProblem(decay, tensor([1.0]), (0.0, 0.3))
     assert de.solve(prob, saveat=[0.1, 0.1 + 0.2]).t.tolist() == [0.1, 0.3]
     assert de.solve(prob, saveat=torch.tensor([0.1, 0.3], dtype=torch.float32)).t[-1].item() == 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("rtol", "reltol"),
+        ("t_eval", "saveat"),
+        ("method", "the algorithm"),
+        ("y0", "u0 of the problem"),
+        ("savat", "saveat"),
+    ],
+)
+def test_names_that_other_libraries_use(name, word):
+    prob = de.ODEProblem(lambda u, p, t: -u, [1.0], (0.0, 1.0))
+    with pytest.raises(de.InvalidOptionError, match=rf"solve\(\) has no option '{name}'.*{word}"):
+        de.solve(prob, **{name: 1.0})

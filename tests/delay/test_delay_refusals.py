@@ -30,6 +30,9 @@ PROBLEMS = {
     "the states of the history have shape": lambda: de.DDEProblem(
         f, [1.0], de.SampledHistory([-1.0, 0.0], [[1.0, 1.0], [2.0, 1.0]]), (0.0, 1.0)
     ),
+    "was detached or loaded": lambda: de.DDEProblem(
+        f, [1.0], de.solve(de.ODEProblem(lambda u, p, t: -u, [1.0], (-1.0, 0.0))).detach(), (0.0, 1.0)
+    ),
     "model must be an nn.Module": lambda: de.NeuralCDDE(f, (0.0, 1.0), None, [1.0]),
     "it must be positive": lambda: de.NeuralCDDE(torch.nn.Linear(2, 1), (0.0, 1.0), None, [-1.0]),
     "needs at least one lag": lambda: de.NeuralCDDE(torch.nn.Linear(2, 1), (0.0, 1.0), None, []),
