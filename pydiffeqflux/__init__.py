@@ -111,6 +111,8 @@ from ._initialization import BrownFullBasicInit as BrownFullBasicInit
 from ._initialization import CheckInit as CheckInit
 from ._initialization import ShampineCollocationInit as ShampineCollocationInit
 from ._inspection import julia_source as julia_source
+from ._interpolation import CubicSpline as CubicSpline
+from ._interpolation import LinearInterpolation as LinearInterpolation
 from ._julia_source import JuliaSource as JuliaSource
 from ._layers import FFJORD as FFJORD
 from ._layers import ConcatSquashLinear as ConcatSquashLinear
