@@ -73,7 +73,8 @@ class Delayed:
 
     Attributes:
         past: what is solved so far; the engine puts it here for the length of a solve.
-        reads: the times that were asked for since it was emptied, each connected to what it was computed from.
+        calls: for each evaluation since this was emptied, the times that it asked for, each connected to what it was
+            computed from.
     """
 
     def __init__(
@@ -89,16 +90,17 @@ class Delayed:
         self.t0 = tspan[0]
         self.direction = math.copysign(1.0, tspan[1] - tspan[0])
         self.past: Past = Unsolved(self.space.to_real(u0.detach()))
-        self.reads: list[Tensor] = []
+        self.calls: list[list[Tensor]] = []
         self._eps = torch.finfo(self.space.dtype).eps
 
     def forget(self, u0: Tensor) -> None:
         """Hold on to no solution any more."""
         self.past = Unsolved(u0.detach())
-        self.reads.clear()
+        self.calls.clear()
 
     def __call__(self, u: Any, parameters: tuple[Any, Any], t: Any) -> Any:
         p, tensors = parameters
+        self.calls.append([])
         return self.f(u, _HistoryFunction(self, tensors, t), p, t)
 
     def resolution(self, t: float) -> float:
@@ -150,6 +152,6 @@ class _HistoryFunction:
             raise RightHandSideError(f"derivative is {derivative}; it counts derivatives and cannot be negative.")
         if not math.isfinite(float(time.detach())):
             raise RightHandSideError("h(p, s) was asked for a time s that is NaN or infinite.")
-        self._delayed.reads.append(time)
+        self._delayed.calls[-1].append(time)
         now = self._t.detach() if isinstance(self._t, Tensor) else self._t
         return self._delayed.state(self._tensors, p, time, derivative, float(now))

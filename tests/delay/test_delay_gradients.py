@@ -89,6 +89,20 @@ def test_the_gradient_through_a_delay_that_depends_on_the_state():
     assert_gradient(loss, 0.3, rel=1e-7, step=1e-4)
 
 
+def test_a_jump_that_is_not_known_is_refused():
+    tau = tensor(0.7, grad=True)
+    f = lambda u, h, p, t: -h(p, t - tau) * u  # noqa: E731
+    for u0, refused in ((2.0, True), (1.0, False)):
+        prob = de.DDEProblem(f, tensor([u0]), cosine, (0.0, 3.1), constant_lags=())
+        if refused:
+            with pytest.raises(de.GradientError, match=r"sees the jump at the start.*constant_lags"):
+                solve(prob)
+        else:
+            solve(prob).u[-1].sum().backward()
+    with torch.no_grad():
+        solve(de.remake(prob, u0=tensor([2.0])))
+
+
 def test_steps_that_read_from_themselves():
     def loss(p):
         f = lambda u, h, p, t: -p * h(p, t - 0.02) * (1 + u)  # noqa: E731

@@ -5,7 +5,8 @@ delay, its derivative has one, and so on: every delay passes a discontinuity on 
 method of order q needs to know those up to order q.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -60,25 +61,25 @@ class BreakingPoints:
 
     def _seen_through_constant_lags(self) -> list[float]:
         """All times that sums of lags lead to, by generations."""
-        (t0, t1), found = self._tspan, dict(self._known)
+        t0, t1 = self._tspan
+        found = [t0]  # in ascending order
         generation = [t0]
         level = 1
         while generation and (level <= self._order or self._neutral) and len(found) < MOST:
             later = (t + self._direction * lag for t in generation for lag in self.constant)
-            generation = self._merged((t for t in later if self._direction * (t1 - t) > 0.0), found)
-            found |= dict.fromkeys(generation, level)
+            inside = (t for t in later if self._direction * (t1 - t) > 0.0)
+            generation = [t for t in inside if self._insert(found, t)]
             level += 1
-        return sorted(set(found) - {t0}, reverse=self._direction < 0.0)
+        return found[1:] if self._direction > 0.0 else found[-2::-1]
 
-    def _merged(self, times: Iterable[float], known: dict[float, int]) -> list[float]:
-        """Those that are not known yet; what differs by rounding is the same."""
-        fresh: list[float] = []
-        for time in sorted(times):
-            slack = self._delayed.resolution(max(abs(time), abs(self._tspan[1]), key=abs))
-            near = (t for t in (*fresh[-1:], *known) if abs(t - time) <= slack)
-            if next(near, None) is None:
-                fresh.append(time)
-        return fresh
+    def _insert(self, found: list[float], time: float) -> bool:
+        """Put a time in its place unless it is there; what differs by rounding is the same."""
+        i = bisect_left(found, time)
+        slack = self._delayed.resolution(max(abs(time), abs(self._tspan[1])))
+        if any(abs(near - time) <= slack for near in found[max(i - 1, 0) : i + 1]):
+            return False
+        found.insert(i, time)
+        return True
 
     # ---- delays that vary
 
@@ -171,14 +172,14 @@ def _found(rhs: RightHandSide) -> tuple[float, ...]:
     seen: list[Sequence[float]] = []
     with torch.no_grad():
         for t, u in ((t0, rhs.u0), (t0 + 1e-3 * (t1 - t0), rhs.u0 + 1e-3 * (1.0 + rhs.u0.abs()))):
-            delayed.reads.clear()
+            delayed.calls.clear()
             try:
                 rhs.unchecked(u.clone(), rhs.time(t))
             except Exception:  # at a state that is not the one there, it may fail for good reason
                 return ()
             now = float(rhs.time(t))
-            seen.append([abs(now - float(s)) for s in delayed.reads])
-    delayed.reads.clear()
+            seen.append([abs(now - float(s)) for s in delayed.calls[-1]])
+    delayed.calls.clear()
     slack = 1e-6 if rhs.dtype == torch.float32 else 1e-12
     pairs = zip(*seen, strict=False)
     span = abs(t1 - t0)

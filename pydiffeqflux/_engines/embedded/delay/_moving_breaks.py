@@ -5,6 +5,8 @@ followed the earlier \( f \) for longer: \( du = (f^- - f^+)\,dt_b \). And \( t_
 \( α(u, p, t) \), is that of the jump, \( ξ \): \( dt_b = (dξ - dα) / (dα/dt) \).
 """
 
+from itertools import zip_longest
+
 import torch
 from torch import Tensor
 
@@ -31,15 +33,44 @@ class MovingBreaks:
         self._rhs, self._problem, self._sides, self._past, self._delayed = rhs, problem, sides, past, rhs.delayed
         self._jumps: dict[float, Tensor] = {rhs.tspan[0]: torch.zeros((), dtype=torch.float64)}
         self._final = rhs.tspan[1]
+        self._jumps_at_start = rhs.delayed.lags.neutral or not self._continues()
+
+    def _continues(self) -> bool:
+        """Whether the solution begins with what the history ends with."""
+        (p, tensors), t0 = self._rhs.p, torch.tensor(self._delayed.t0, dtype=torch.float64)
+        try:
+            with torch.no_grad():
+                end = self._rhs.space.to_real(self._delayed.history.state(tensors, p, t0, 0))
+        except Exception:  # it need not be defined there
+            return False
+        return torch.allclose(end, self._rhs.u0, rtol=1e-9, atol=1e-12)
+
+    def check(self) -> None:
+        """Refuse the step that was made last if a delay with a gradient has seen a jump within it.
+
+        Raises:
+            GradientError: since the jump is not at the end of a step, its motion would be left out.
+        """
+        if not self._jumps_at_start:
+            return
+        start, slack = self._delayed.t0, self._delayed.resolution(self._delayed.t0)
+        for one_delay in zip_longest(*self._delayed.calls):
+            seen = [float(s.detach()) for s in one_delay if s is not None and s.requires_grad]
+            if seen and min(seen) < start - slack and max(seen) > start + slack:
+                raise GradientError(
+                    f"a delay that has a gradient sees the jump at the start, t = {start:g}, in the middle of a step; "
+                    "name it in constant_lags or dependent_lags, or let u0 be what the history ends with."
+                )
 
     def moved(self, step: Step) -> Tensor:
         """The state at the end of a step to a breaking point, connected to its time where `f` jumps there."""
         u, t = step.u1, step.end
         low, high = step.seen
         now = self._rhs.time(min(max(t, low), high)).requires_grad_()
-        self._delayed.reads.clear()
         k = self._problem(u, now)
-        seen = [(s, jump) for s in self._delayed.reads for jump in self._jumps.items() if self._is_at(s, jump[0], t)]
+        seen = [
+            (s, jump) for s in self._delayed.calls[-1] for jump in self._jumps.items() if self._is_at(s, jump[0], t)
+        ]
         if not seen:
             return u
         later = within(self._problem, self._sides.window(t, self._final, float("nan")))

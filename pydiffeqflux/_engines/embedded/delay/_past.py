@@ -50,6 +50,7 @@ class SolvedPast:
     def begin(self, t: float, dt: float) -> None:
         """Make a step from `t` of size `dt`."""
         self._start, self._end = t, t + dt
+        del self._delayed.calls[:-1]  # the last one was at the start
         self.attempt, self.reads_itself = None, False
 
     def append(self, step: Step) -> None:

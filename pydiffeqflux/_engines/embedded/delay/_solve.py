@@ -58,9 +58,10 @@ class DelayedSolve:
             step.coefficients(self._problem)  # now, while what it reads from itself is at hand
             observe(step)
             self._past.append(step)
-            if self._moving is not None and step.end in self._sides:
-                integrator.jump(self._moving.moved(step))
-            self._delayed.reads.clear()
+            if self._moving is not None:
+                self._moving.check()
+                if step.end in self._sides:
+                    integrator.jump(self._moving.moved(step))
 
         self._delayed.past = self._past
         try:
