@@ -14,7 +14,8 @@ EMBEDDED, JULIA = "pydiffeqflux-embedded", "pydiffeqflux-julia"
 OURS = (EMBEDDED, JULIA)
 """This package: each engine counts as a library, and has a process of its own."""
 
-LIBRARIES = (*OURS, "torchdiffeq", "torchode", "torchsde", "diffrax", "scipy", "torch", "juliacall", "diffeqpy")
+PEERS = ("torchdiffeq", "torchode", "torchsde", "ddeint", "jitcdde", "diffrax", "scipy")
+LIBRARIES = (*OURS, *PEERS, "torch", "juliacall", "diffeqpy")
 """What is compared, in the order of the tables. The last three have a part in the workload of the bridge only."""
 
 COMPILING = (*OURS, "diffrax", "juliacall")

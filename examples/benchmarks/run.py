@@ -37,7 +37,9 @@ WORKLOADS = {
     "w2": "w2_stiff",
     "w3": "w3_small_neural_ode",
     "w4": "w4_spiral_training",
+    "w6": "w6_ffjord",
     "w7": "w7_sde",
+    "w8": "w8_dde",
     "w9": "w9_parameter_gradients",
     "wb": "wb_bridge",
 }

@@ -210,12 +210,13 @@ class _Augmented(nn.Module):
 
     def forward(self, u: Tensor, p: Tensor, t: Tensor) -> Tensor:
         z = u[:, : self.d]
-        vectors = p.expand(len(z), p.shape[-2], self.d)
         if is_written_out(self.dynamics.model):
-            f, products = push_forward(self.dynamics.model, z, vectors, t)
+            f, products = push_forward(self.dynamics.model, z, p, t)
         else:
+            vectors = p.expand(len(z), p.shape[-2], self.d)
             f, products = _by_autograd(lambda x: self.dynamics(x, None, t), z, vectors)
-        parts = [f, (vectors * products).sum((-2, -1)).unsqueeze(-1)]
+        products = products.expand(len(z), p.shape[-2], self.d)  # those of a linear network are the same everywhere
+        parts = [f, (p * products).sum((-2, -1)).unsqueeze(-1)]
         if self.regularize:
             parts += [f.square().sum(-1, keepdim=True), products.square().sum((-2, -1)).unsqueeze(-1)]
         return torch.cat(parts, dim=-1)

@@ -33,8 +33,13 @@ class ConcatSquashLinear(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """The layer at a state and a time."""
+        gate, shift = self.at(t)
+        return self.linear(x) * gate + shift
+
+    def at(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """What the time makes of it: the factor of the linear layer, and what is added."""
         time = t.reshape(1)
-        return self.linear(x) * torch.sigmoid(self.gate(time)) + self.shift(time)
+        return torch.sigmoid(self.gate(time)), self.shift(time)
 
 
 class TimeSequential(nn.Sequential):
@@ -89,7 +94,7 @@ def push_forward(model: nn.Module, x: Tensor, dx: Tensor, t: Tensor) -> tuple[Te
     Arguments:
         model: a network for which `is_written_out` holds.
         x: the input, `(*batch, d)`.
-        dx: the vectors, `(*batch, k, d)`.
+        dx: the vectors, `(*batch, k, d)`, or `(k, d)` for the same ones everywhere.
         t: the time.
     """
     if isinstance(model, nn.Sequential):
@@ -99,7 +104,7 @@ def push_forward(model: nn.Module, x: Tensor, dx: Tensor, t: Tensor) -> tuple[Te
     if isinstance(model, nn.Linear):
         return model(x), linear(dx, model.weight)
     if isinstance(model, ConcatSquashLinear):
-        gate = torch.sigmoid(model.gate(t.reshape(1)))
-        return model(x, t), linear(dx, model.linear.weight) * gate
+        gate, shift = model.at(t)
+        return model.linear(x) * gate + shift, linear(dx, model.linear.weight) * gate
     y = model(x)
     return y, _SLOPES[type(model)](x, y).unsqueeze(-2) * dx
