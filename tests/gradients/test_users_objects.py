@@ -1,6 +1,7 @@
 """Nothing of the user's is touched or triggered by the evaluations that solvers and gradients make."""
 
 import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -194,6 +195,7 @@ class Watcher:
                 if found != known:
                     self.changed.append((place[1], known, found))
             self.looks += 1
+            time.sleep(5e-5)  # without a pause the other thread waits for the interpreter most of the time
 
     def __enter__(self):
         self.thread.start()
